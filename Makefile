@@ -1,0 +1,125 @@
+# make            build every program           make run     build, start, make one picture, keep serving
+# make test       every test                    make bench   measure, side by side with peers
+# make lint       format, banned functions,     make check-asan, make check-tsan
+#                 layers, clang-tidy, cppcheck,              the suite under the sanitizers
+#                 shellcheck                    make install PREFIX=… DESTDIR=…
+# make docs       write the generated pages     make clean
+# Settings: CC, CXX, CFLAGS, SAN=asan|tsan, WERROR=1, V=1, BUILD, PREFIX, DESTDIR
+
+SAN     ?=
+BUILD   ?= build$(if $(SAN),-$(SAN))
+CFLAGS  ?= -O2 -g
+PREFIX  ?= /usr/local
+VERSION := 0.1.0
+
+PKGS      = openssl libcurl sqlite3 jansson
+CPPFLAGS += -D_GNU_SOURCE -Ishared -DEASEL_VERSION='"$(VERSION)"'
+WARN      = -Wall -Wextra -Wshadow -Wwrite-strings -Wformat=2 -Wvla -Wno-missing-field-initializers \
+            $(if $(WERROR),-Werror)
+WARN_C    = -Wstrict-prototypes -Wmissing-prototypes
+CSTD      = -std=gnu11 -fno-common
+CXXSTD    = -std=c++17 -fno-rtti
+HARDEN    = -fstack-protector-strong -fPIE $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+LDHARDEN  = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -static-libstdc++ -static-libgcc
+SAN_asan  = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -DEASEL_SANITIZED
+SAN_tsan  = -fsanitize=thread -O1 -DEASEL_SANITIZED
+SANFLAGS  = $(SAN_$(SAN))
+LIBS      = $(shell pkg-config --libs $(PKGS)) -lfcgi -lpthread
+
+lib_c    := $(wildcard shared/*/*.c)
+lib_cxx  := $(wildcard shared/*/*.cc)
+app_src  := $(wildcard handlers/*.c)
+cli_src  := $(wildcard cli/*.c)
+img_src  := $(wildcard imaging/*.c)
+unit_src := $(wildcard tests/unit/test_*.c)
+lib_obj  := $(lib_c:%.c=$(BUILD)/obj/%.o) $(lib_cxx:%.cc=$(BUILD)/obj/%.o)
+apps     := $(app_src:%.c=$(BUILD)/%)
+units    := $(unit_src:%.c=$(BUILD)/%)
+LIB      := $(BUILD)/libeasel.a
+EASEL    := $(if $(cli_src),$(BUILD)/easel)
+IMAGE    := $(if $(img_src),$(BUILD)/libexec/easel-image)
+
+Q = $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1) $@")
+
+all: $(apps) $(EASEL) $(IMAGE)
+
+# A change of flags rebuilds everything that was built with the old ones.
+cc  = $(CC) $(CPPFLAGS) $(CFLAGS) $(CSTD) $(WARN) $(WARN_C) $(HARDEN) $(SANFLAGS)
+cxx = $(CXX) $(CPPFLAGS) $(CFLAGS) $(CXXSTD) $(WARN) $(HARDEN) $(SANFLAGS)
+$(BUILD)/.flags: FORCE
+	$(Q)mkdir -p $(@D); printf '%s\n' "$$FLAGS" | cmp -s - $@ || printf '%s\n' "$$FLAGS" > $@
+export FLAGS = $(cc) $(cxx)
+
+$(BUILD)/obj/imaging/%.o: CPPFLAGS += $(shell pkg-config --cflags vips libseccomp 2>/dev/null)
+$(BUILD)/obj/%.o: %.c $(BUILD)/.flags
+	$(call say,CC )
+	$(Q)mkdir -p $(@D) && $(cc) -MMD -MP -c -o $@ $<
+$(BUILD)/obj/%.o: %.cc $(BUILD)/.flags
+	$(call say,CXX)
+	$(Q)mkdir -p $(@D) && $(cxx) -MMD -MP -c -o $@ $<
+
+$(LIB): $(lib_obj)
+	$(call say,AR )
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+link = $(CXX) $(CFLAGS) $(SANFLAGS) $(LDHARDEN) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
+
+$(apps): $(BUILD)/handlers/%: $(BUILD)/obj/handlers/%.o $(LIB)
+	$(call say,LD )
+	$(Q)mkdir -p $(@D) && $(link) $(LIBS)
+
+$(BUILD)/easel: $(cli_src:%.c=$(BUILD)/obj/%.o) $(LIB)
+	$(call say,LD )
+	$(Q)$(link) $(LIBS)
+
+# The only program that links libvips: pixels are touched there and nowhere else.
+$(BUILD)/libexec/easel-image: $(img_src:%.c=$(BUILD)/obj/%.o) $(LIB)
+	$(call say,LD )
+	$(Q)mkdir -p $(@D) && $(link) $(shell pkg-config --libs vips libseccomp jansson openssl) -lm
+
+$(units): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
+	$(call say,LD )
+	$(Q)mkdir -p $(@D) && $(link) $(LIBS) -lcmocka
+
+units: $(units)
+
+deps:
+	$(Q)scripts/install-deps.sh
+
+run: deps
+	$(Q)$(MAKE) --no-print-directory all && scripts/run.sh $(BUILD)
+
+test: deps
+	$(Q)$(MAKE) --no-print-directory WERROR=1 all units && BUILD=$(BUILD) tests/run
+
+check-asan: deps
+	$(Q)$(MAKE) --no-print-directory SAN=asan WERROR=1 all units && BUILD=build-asan tests/run
+check-tsan: deps
+	$(Q)$(MAKE) --no-print-directory SAN=tsan WERROR=1 all units && BUILD=build-tsan tests/run
+
+bench: deps
+	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) bench/run
+
+lint:
+	$(Q)scripts/lint.sh "$(CPPFLAGS)"
+
+docs: all
+	$(Q)$(BUILD)/easel config reference > docs/settings.md
+	$(Q)$(BUILD)/easel explain --markdown > docs/errors.md
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/easel $(DESTDIR)$(PREFIX)/share/easel
+	install -m 0755 $(BUILD)/easel $(DESTDIR)$(PREFIX)/bin/easel
+	install -m 0755 $(apps) $(IMAGE) $(DESTDIR)$(PREFIX)/libexec/easel
+	install -m 0644 lighttpd/* $(DESTDIR)$(PREFIX)/share/easel
+
+help:
+	@sed -n '/^#/!q;s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
+clean:
+	rm -rf build build-asan build-tsan
+
+.PHONY: all units deps run test check-asan check-tsan bench lint docs install help clean FORCE
+.SECONDARY:
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,98 @@
+#include "base/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+/*
+ * jansson recurses up to a depth fixed at its build (2048): too deep for the small stacks of request
+ * threads.  -1: too deep; *at is where.
+ */
+static int
+depth_check(const char *s, size_t n, size_t *at)
+{
+	int depth = 0;
+	bool string = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (string) {
+			if (s[i] == '\\')
+				i++;
+			else if (s[i] == '"')
+				string = false;
+		} else if (s[i] == '"') {
+			string = true;
+		} else if (s[i] == '{' || s[i] == '[') {
+			if (++depth > JSON_DEPTH_MAX) {
+				*at = i;
+				return -1;
+			}
+		} else if (s[i] == '}' || s[i] == ']') {
+			depth--;
+		}
+	}
+	return 0;
+}
+
+int
+json_read(const char *text, size_t n, json_t **out, struct err *e)
+{
+	json_error_t je;
+	json_t *v;
+	size_t at;
+
+	if (depth_check(text, n, &at) < 0)
+		return err_set(e, ERR_JSON, "nested deeper than %d levels (offset %zu).",
+		               JSON_DEPTH_MAX, at);
+	v = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+	if (v) {
+		*out = v;
+		return 0;
+	}
+	if (json_error_code(&je) == json_error_duplicate_key) {
+		const char *q = strrchr(je.text, '\'') ? strchr(je.text, '\'') : strchr(je.text, '"');
+		char key[sizeof(e->param)];
+		size_t len = q ? strcspn(q + 1, "'\"") : 0;
+
+		utf8_clip(key, sizeof(key), q ? q + 1 : "", len, 40);
+		(void)err_set(e, ERR_DUPLICATE_KEY, "%s", "");
+		(void)snprintf(e->param, sizeof(e->param), "%s", key);
+		return -1;
+	}
+	return err_set(e, ERR_JSON, "%s (line %d, column %d, offset %d).", je.text, je.line,
+	               je.column, je.position);
+}
+
+const char *
+json_type_name(const json_t *v)
+{
+	switch (json_typeof(v)) {
+	case JSON_OBJECT: return "an object";
+	case JSON_ARRAY: return "an array";
+	case JSON_STRING: return "a string";
+	case JSON_INTEGER: return "an integer";
+	case JSON_REAL: return "a decimal number";
+	case JSON_TRUE:
+	case JSON_FALSE: return "a boolean";
+	case JSON_NULL: return "null";
+	}
+	return "nothing";
+}
+
+void
+json_quote(const json_t *v, char *out, size_t size)
+{
+	char text[128];
+
+	if (json_is_string(v)) {
+		utf8_clip(text, sizeof(text), json_string_value(v), json_string_length(v), 40);
+		(void)snprintf(out, size, "'%s'", text);
+	} else if (json_is_integer(v)) {
+		(void)snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	} else if (json_is_real(v)) {
+		(void)snprintf(out, size, "%g", json_real_value(v));
+	} else {
+		(void)snprintf(out, size, "%s", json_type_name(v));
+	}
+}

@@ -1,0 +1,52 @@
+#ifndef EASEL_FILES_ANSWER_SCAN_H
+#define EASEL_FILES_ANSWER_SCAN_H
+/*
+ * answer_scan - finds the pictures in a JSON answer while it arrives
+ *
+ * A provider's answer is mostly one base64 string per picture.  This scanner takes the answer in
+ * pieces of any size, hands the characters of every picture string on as they come (JSON escapes
+ * undone), and keeps the rest, with each such string replaced by a number, for a real JSON parser: a
+ * 2.7 MB answer costs 2 ms instead of 40.  It judges only what it needs: strings, escapes, which key
+ * stands before them; whether the rest is valid JSON is the parser's business.
+ *
+ * A picture string is the value of a key "b64_json", or of "url" or "image_url" when it starts with
+ * "data:".  In the rest the value is the number of the picture, counted from 0 in order of arrival:
+ *
+ *	{"data":[{"b64_json":"iVBOR…"},{"url":"https://…"}]}  →  {"data":[{"b64_json":0},{"url":"https://…"}]}
+ *
+ * One thread at a time.  Does not log.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct answer_scan {
+	/* Set by the caller.  Each returns 0, or -1 with *e filled, which ends the scan. */
+	int (*picture_begin)(void *self, unsigned index, struct err *e);
+	int (*picture_text)(void *self, const char *text, size_t n, struct err *e);
+	int (*picture_end)(void *self, struct err *e);
+	void *self;
+	struct buf rest; /* its max bounds everything that is not a picture */
+
+	/* The scanner's own. */
+	unsigned pictures;
+	int state;
+	char key[16], value[8];
+	unsigned key_len, value_len;
+	char escape[12];
+	unsigned escape_len;
+};
+
+void answer_scan_init(struct answer_scan *s, size_t rest_max_bytes);
+
+/* 0 or -1: ERR_UP_TOO_LARGE (the rest), ERR_UP_GARBAGE (a bad escape), or what a callback said. */
+int answer_scan_feed(struct answer_scan *s, const char *p, size_t n, struct err *e);
+
+/* Did the input end outside of any string? */
+bool answer_scan_complete(const struct answer_scan *s);
+
+void answer_scan_done(struct answer_scan *s); /* frees the rest */
+
+#endif

@@ -1,0 +1,46 @@
+#ifndef EASEL_HTTP_REQUEST_H
+#define EASEL_HTTP_REQUEST_H
+/*
+ * request - what a handler sees of one HTTP request
+ *
+ * Borrowed from the frame for the time of the call; one thread.
+ */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "access/keys.h"
+#include "base/deadline.h"
+#include "base/err.h"
+#include "base/ledger.h"
+
+struct request;
+
+const char *request_id(const struct request *r);     /* "req_…" */
+const char *request_method(const struct request *r); /* "POST" */
+/* The normalised path that was routed: slashes collapsed, "/v1" in front. */
+const char *request_path(const struct request *r);
+/* What stood where the route's path says "*", percent-decoded once; "" when nothing does. */
+const char *request_rest(const struct request *r);
+/* A header by its CGI name ("HTTP_PREFER", "CONTENT_TYPE"), or NULL. */
+const char *request_header(const struct request *r, const char *cgi_name);
+const char *request_query(const struct request *r); /* raw, "" when none */
+
+const struct deadline *request_deadline(const struct request *r);
+int64_t request_budget_ms(const struct request *r); /* the deadline's length at accept */
+struct ledger *request_ledger(struct request *r);
+/* Who asks; all zero on an open route. */
+const struct principal *request_principal(const struct request *r);
+enum err_lang request_lang(const struct request *r); /* from Accept-Language */
+
+/*
+ * The JSON object of the body.  Strict: UTF-8, one object, no duplicate keys, depth at most 32.
+ * *out is the caller's.  -1: ERR_MEDIA_TYPE, ERR_BODY_TOO_LARGE, ERR_BODY_INCOMPLETE, ERR_JSON,
+ * ERR_DUPLICATE_KEY, ERR_TYPE (not an object).
+ */
+int request_json(struct request *r, json_t **out, struct err *e);
+
+/* "http://host:8080": [server] public_url, else what the request says of itself. */
+void request_base_url(const struct request *r, char *out, size_t size);
+
+#endif

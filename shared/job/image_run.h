@@ -1,0 +1,60 @@
+#ifndef EASEL_JOB_IMAGE_RUN_H
+#define EASEL_JOB_IMAGE_RUN_H
+/*
+ * image_run - every picture's way, whoever asked for it
+ *
+ * A synchronous request, a chat turn and a task build the same struct image_request and call the same
+ * image_run(): resolve the model, check the parameters against what it can do, see that there is
+ * room, note the intent, call the provider, convert what came to what was asked.  They differ only in
+ * who waits and for how long.  Blocking, inside the deadline.
+ */
+#include <jansson.h>
+
+#include "base/deadline.h"
+#include "base/err.h"
+#include "base/ledger.h"
+#include "config/config.h"
+#include "files/filestore.h"
+#include "provider/provider.h"
+
+/* What a process that makes pictures keeps; opened after fork, shared by its threads. */
+struct image_engine {
+	const struct config *config;
+	struct filestore *files;
+};
+
+int image_engine_open(struct image_engine *g, const struct config *c, const char *program,
+                      unsigned max_in_flight, struct err *e);
+void image_engine_done(struct image_engine *g);
+
+struct image_job {
+	/* From the caller. */
+	const struct image_request *rq;
+	const char *model_asked;    /* NULL: the default image model */
+	const char *request_id, *key_id;
+	struct deadline deadline;
+	int64_t budget_ms;          /* the deadline's length, for the error that says it passed */
+	struct ledger *ledger;
+
+	/* Filled, as far as it got, whether it succeeded or not. */
+	const struct model_conf *model;
+	struct receipt receipt;
+	unsigned attempts;          /* calls made to providers */
+	const char *mode;           /* "http", "local", later "ws", "async" */
+	struct image_call call;     /* call.images[0 .. nimages) are the pictures, as asked */
+};
+
+/* 0, or -1 with *e; then job->call.nimages pictures are there all the same. */
+int image_run(struct image_engine *g, struct image_job *job, struct err *e);
+
+/*
+ * Reads OpenAI's parameters and the additional ones from a JSON object into *rq.  Strings stay owned
+ * by `body`.  *model is the "model" member or NULL.  Type, range, size and encoding are judged here;
+ * what a particular model cannot do is judged in image_run().
+ * 0 or -1: ERR_MISSING, ERR_TYPE, ERR_VALUE, ERR_ABOVE_MAX, ERR_BELOW_MIN, ERR_TOO_LONG.
+ */
+int image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e);
+
+#define PROMPT_CHARS_MAX 32000
+
+#endif

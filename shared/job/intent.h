@@ -1,0 +1,43 @@
+#ifndef EASEL_JOB_INTENT_H
+#define EASEL_JOB_INTENT_H
+/*
+ * intent - what a process was about to do, readable after its death
+ *
+ * Each worker maps one file state_dir/run/intent/PROGRAM.PID and keeps a slot in it for every job in
+ * hand: written before the provider is called, cleared when the caller has its answer.  The pages are
+ * shared, so they survive any end of the process (not a power cut).  The file is locked (flock) as
+ * long as its owner lives; whoever finds one unlocked may take its slots over.  Slots are taken and
+ * given back by any thread.  Does not log.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "store/store.h"
+
+/* The stages a job passes, in order; a slot says the last one it reached. */
+enum intent_stage { INTENT_FREE, INTENT_ACCEPTED, INTENT_SUBMITTING, INTENT_WAITING, INTENT_STORING };
+
+struct intent; /* one slot */
+
+/* Makes this process's file with room for `slots` jobs. */
+int intent_open(const char *state_dir, const char *program, unsigned slots, struct err *e);
+void intent_close(void); /* removes the file when no slot is in use */
+
+/* A slot for this job, or NULL when all are taken (the frame sheds load before that happens). */
+struct intent *intent_take(const char *request_id, const char *key_id, const char *model,
+                           const char *provider);
+void intent_stage(struct intent *i, enum intent_stage stage);
+void intent_upstream_id(struct intent *i, const char *id);
+void intent_release(struct intent *i); /* accepts NULL */
+
+/*
+ * Looks for files whose owner is dead, calls fn for each job found in them and removes them.  Any
+ * number of processes may do so at once; each job is handed to one of them.  The outcome in the
+ * record is "outcome_unknown" when the provider may have been reached, else "handler_crashed".
+ * The number of jobs, or -1.
+ */
+int intent_recover(const char *state_dir, void (*fn)(const struct job_record *j, void *arg),
+                   void *arg, struct err *e);
+
+#endif

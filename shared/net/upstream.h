@@ -1,0 +1,84 @@
+#ifndef EASEL_NET_UPSTREAM_H
+#define EASEL_NET_UPSTREAM_H
+/*
+ * upstream - one HTTP exchange with somebody else's server
+ *
+ * Blocking, bounded by the deadline and nothing else.  libcurl 7.87 or newer: easy handles from a
+ * LIFO pool of the process, one X509_STORE for them all, DNS and TLS sessions shared; QUICK_EXIT, so
+ * that a slow resolver breaks no deadline.  Redirects are not followed.  Environment proxies are
+ * ignored.  Thread-safe.  Does not log.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/deadline.h"
+#include "base/err.h"
+#include "base/ledger.h"
+
+/* What the server said before its body. */
+struct upstream_head {
+	int status;
+	char content_type[96];   /* lower case, without parameters */
+	char request_id[96];     /* of x-request-id, x-oneapi-request-id, cf-ray: the first there is */
+	char location[1024];     /* of a redirect */
+	int retry_after_s;       /* both forms of Retry-After, and retry-after-ms rounded up; 0: none */
+	int64_t content_length;  /* -1: not said */
+};
+
+/*
+ * The receiver of a body.  begin is called once, before the first byte, and chooses; each may end the
+ * transfer by returning -1 with *e filled, which upstream_call() then returns.
+ */
+struct upstream_body {
+	int (*begin)(void *self, const struct upstream_head *h, struct err *e); /* may be NULL */
+	int (*data)(void *self, const char *p, size_t n, struct err *e);
+	void *self;
+};
+
+/* Which addresses may be connected to. */
+enum upstream_policy {
+	UPSTREAM_TRUSTED, /* the operator's own base_url: anything */
+	UPSTREAM_PUBLIC,  /* a URL from outside: public addresses and ports 443 and 80 only */
+};
+
+struct upstream_req {
+	const char *method;         /* "GET", "POST" */
+	const char *url;
+	const char *const *headers; /* "Name: value", NULL at the end; NULL: none */
+	const void *body;           /* NULL: none */
+	size_t body_len;
+	const char *proxy;          /* "" or NULL: none */
+	int64_t connect_timeout_ms; /* 0: the deadline's alone */
+	enum upstream_policy policy;
+	const char *provider;       /* its name, for errors */
+	enum ledger_item item;      /* LEDGER_PROVIDER or LEDGER_FETCH: where waiting is booked */
+	const char *allow_origin;   /* with UPSTREAM_PUBLIC: scheme://host[:port] that may be private all
+	                               the same (the provider's own); NULL: none */
+};
+
+/*
+ * Starts the machinery: once a process, after fork, before threads.  Loads the CA certificates on
+ * the first use of https only.
+ */
+int upstream_init(struct err *e);
+void upstream_shutdown(void);
+
+/*
+ * 0: the server answered and the whole body went to *body; *head is what it said, whatever status.
+ * -1: ERR_DEADLINE, ERR_UP_DNS, ERR_UP_CONNECT, ERR_UP_TLS, ERR_UP_RESET, ERR_UP_TRUNCATED,
+ *     ERR_UP_GARBAGE (no HTTP), ERR_FETCH_REFUSED (the policy), or whatever *body answered.
+ *     e->upstream.name is req->provider, e->stage the stage (provider.dns, provider.connect,
+ *     provider.tls, provider.send, provider.wait, provider.recv; fetch for LEDGER_FETCH), and
+ *     e->may_have_been_billed is set when the request may have reached the server (any byte of it
+ *     was sent) and the item is LEDGER_PROVIDER.
+ */
+int upstream_call(const struct upstream_req *req, const struct upstream_body *body,
+                  struct upstream_head *head, const struct deadline *d, struct ledger *ledger,
+                  struct err *e);
+
+/* A receiver that collects up to out->max bytes and drops the rest silently. */
+struct upstream_body upstream_to_buf(struct buf *out);
+
+#endif

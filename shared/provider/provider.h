@@ -1,0 +1,68 @@
+#ifndef EASEL_PROVIDER_PROVIDER_H
+#define EASEL_PROVIDER_PROVIDER_H
+/*
+ * provider - what Easel asks of those who make pictures
+ *
+ * One static table per dialect in provider/provider_DIALECT.c; provider_driver() is the only list of
+ * them.  A driver maps the request, talks through net/, lets the pictures stream into the sinks it is
+ * given, and maps whatever goes wrong to one struct err.  It never waits past the deadline, never
+ * logs, never retries on its own and keeps no pointer.  Thread-safe.
+ */
+#include "base/deadline.h"
+#include "base/err.h"
+#include "base/ledger.h"
+#include "config/config.h"
+#include "files/filestore.h"
+#include "provider/image_request.h"
+#include "provider/receipt.h"
+
+#define IMAGES_MAX 10
+
+/* What a model behind a dialect can do with the parameters; feeds mapping, receipt and docs. */
+struct image_caps {
+	unsigned keeps;        /* PARAM_BIT()s that are passed on */
+	unsigned n_max;        /* pictures in one call; more is several calls or a refusal */
+	uint32_t prompt_max;   /* characters */
+	bool b64_default;      /* response_format default is b64_json (GPT image models) */
+	const char *sizes;     /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
+};
+
+/* One call for pictures: what goes in, what comes out. */
+struct image_call {
+	const struct image_request *rq;
+	const struct provider_conf *provider;
+	const char *model;          /* the provider's name for it */
+	const char *credential;     /* the one to use; "" when the dialect needs none */
+	struct filestore *files;
+	struct deadline deadline;
+	struct ledger *ledger;
+	struct receipt *receipt;
+
+	/* Called when the request is about to leave and when the provider has named its task. */
+	void (*on_stage)(void *self, const char *stage);
+	void (*on_upstream_id)(void *self, const char *id);
+	void *self;
+
+	struct picture images[IMAGES_MAX];
+	char revised_prompt[IMAGES_MAX][512]; /* "" when none */
+	unsigned nimages;           /* whole and stored, also when the call failed */
+	char upstream_request_id[96];
+	int64_t usage_input, usage_output, usage_total; /* tokens; -1: not said */
+	int64_t usage_input_text, usage_input_image;
+	char background[16], quality[16]; /* as the provider said; "" */
+};
+
+struct provider_driver {
+	enum dialect dialect;
+	/* The capabilities of a model; never NULL. */
+	const struct image_caps *(*caps)(const char *upstream_model);
+	/* 0: rq->n pictures are in call->images.  -1: as many as came. */
+	int (*generate)(struct image_call *call, struct err *e);
+};
+
+/* Never NULL; a dialect that is not built yet answers ERR_CONFIG on generate. */
+const struct provider_driver *provider_driver(enum dialect d);
+
+extern const struct provider_driver provider_openai, provider_preview;
+
+#endif

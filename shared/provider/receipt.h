@@ -1,0 +1,27 @@
+#ifndef EASEL_PROVIDER_RECEIPT_H
+#define EASEL_PROVIDER_RECEIPT_H
+/*
+ * receipt - what became of each parameter
+ *
+ * The header x-easel-params: "size→aspect_ratio=3:2; response_format=served-here; style=dropped".
+ * A parameter that was passed on as it came is not mentioned.  The later word on a parameter replaces
+ * the earlier one.
+ */
+#include <stddef.h>
+
+#include "provider/image_request.h"
+
+#define RECEIPT_NOTE 64
+
+struct receipt {
+	char note[PARAM__MAX][RECEIPT_NOTE]; /* "" : kept or not given */
+	char unknown[256];                   /* names of unknown parameters, "a, b" */
+};
+
+/* note: "dropped", "served-here", "→aspect_ratio=3:2", "=1024x1024". */
+void receipt_note(struct receipt *r, enum image_param p, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
+/* Writes the header's value; "" when there is nothing to say. */
+void receipt_text(const struct receipt *r, char *out, size_t size);
+
+#endif
