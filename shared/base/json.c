@@ -44,14 +44,15 @@ json_read(const char *text, size_t n, json_t **out, struct err *e)
 
 	if (depth_check(text, n, &at) < 0)
 		return err_set(e, ERR_JSON, "nested deeper than %d levels (offset %zu).",
-		               JSON_DEPTH_MAX, at);
+			       JSON_DEPTH_MAX, at);
 	v = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
 	if (v) {
 		*out = v;
 		return 0;
 	}
 	if (json_error_code(&je) == json_error_duplicate_key) {
-		const char *q = strrchr(je.text, '\'') ? strchr(je.text, '\'') : strchr(je.text, '"');
+		const char *q =
+			strrchr(je.text, '\'') ? strchr(je.text, '\'') : strchr(je.text, '"');
 		char key[sizeof(e->param)];
 		size_t len = q ? strcspn(q + 1, "'\"") : 0;
 
@@ -61,7 +62,7 @@ json_read(const char *text, size_t n, json_t **out, struct err *e)
 		return -1;
 	}
 	return err_set(e, ERR_JSON, "%s (line %d, column %d, offset %d).", je.text, je.line,
-	               je.column, je.position);
+		       je.column, je.position);
 }
 
 const char *

@@ -59,9 +59,9 @@ line(enum level level, const char *request, const char *fmt, va_list ap)
 	utf8_clip(text, sizeof(text), raw, strlen(raw), sizeof(text));
 	(void)stamp(when, sizeof(when));
 	if (conf.json) {
-		json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s*}", "ts", when, "level",
-		                      names[level], "program", conf.program, "msg", text,
-		                      "request", request);
+		json_t *o =
+			json_pack("{s:s, s:s, s:s, s:s, s:s*}", "ts", when, "level", names[level],
+				  "program", conf.program, "msg", text, "request", request);
 		char *s = json_dumps(o, JSON_COMPACT);
 
 		n = snprintf(out, sizeof(out), "%s\n", s ? s : "{}");
@@ -69,8 +69,8 @@ line(enum level level, const char *request, const char *fmt, va_list ap)
 		json_decref(o);
 	} else {
 		n = snprintf(out, sizeof(out), "%s %s %s %s%s%s\n", when, names[level],
-		             conf.program, text, request ? " request=" : "",
-		             request ? request : "");
+			     conf.program, text, request ? " request=" : "",
+			     request ? request : "");
 	}
 	if (n >= (int)sizeof(out)) {
 		n = sizeof(out) - 1;
@@ -81,13 +81,13 @@ line(enum level level, const char *request, const char *fmt, va_list ap)
 		return;
 }
 
-#define LOG_AT(name, level)                                                                        \
-	void log_##name(const char *request, const char *fmt, ...)                                 \
-	{                                                                                          \
-		va_list ap;                                                                        \
-		va_start(ap, fmt);                                                                 \
-		line(level, request, fmt, ap);                                                     \
-		va_end(ap);                                                                        \
+#define LOG_AT(name, level)                                        \
+	void log_##name(const char *request, const char *fmt, ...) \
+	{                                                          \
+		va_list ap;                                        \
+		va_start(ap, fmt);                                 \
+		line(level, request, fmt, ap);                     \
+		va_end(ap);                                        \
 	}
 LOG_AT(error, ERROR)
 LOG_AT(warn, WARN)

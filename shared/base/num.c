@@ -72,9 +72,8 @@ with_unit(const char *s, const struct unit *units, int64_t *out)
 int
 num_duration_ms(const char *s, int64_t *out)
 {
-	static const struct unit units[] = { { "ms", 1 },        { "s", 1000 },
-		                             { "m", 60000 },     { "h", 3600000 },
-		                             { "d", 86400000 }, { NULL, 0 } };
+	static const struct unit units[] = { { "ms", 1 },      { "s", 1000 },     { "m", 60000 },
+					     { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 } };
 
 	if (!*s) {
 		*out = 0;
@@ -86,13 +85,10 @@ num_duration_ms(const char *s, int64_t *out)
 int
 num_bytes(const char *s, int64_t *out)
 {
-	static const struct unit units[] = { { "B", 1 },
-		                             { "kB", 1 << 10 },
-		                             { "KB", 1 << 10 },
-		                             { "MB", 1 << 20 },
-		                             { "GB", 1 << 30 },
-		                             { "TB", (int64_t)1 << 40 },
-		                             { NULL, 0 } };
+	static const struct unit units[] = { { "B", 1 },        { "kB", 1 << 10 },
+					     { "KB", 1 << 10 }, { "MB", 1 << 20 },
+					     { "GB", 1 << 30 }, { "TB", (int64_t)1 << 40 },
+					     { NULL, 0 } };
 
 	return with_unit(s, units, out);
 }

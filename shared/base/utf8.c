@@ -75,7 +75,8 @@ utf8_cut(const char *s, size_t n)
 	/* Step back to the start of the last character, then see whether it is whole. */
 	while (start > 0 && n - start < 3 && ((unsigned char)s[start - 1] & 0xc0) == 0x80)
 		start--;
-	if (start > 0 && (unsigned char)s[start - 1] >= 0xc0 && !decode(s + start - 1, n - start + 1, &cp))
+	if (start > 0 && (unsigned char)s[start - 1] >= 0xc0 &&
+	    !decode(s + start - 1, n - start + 1, &cp))
 		return start - 1;
 	return n;
 }

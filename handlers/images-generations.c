@@ -1,0 +1,249 @@
+/*
+ * images-generations - POST /v1/images/generations
+ *
+ * Reads what is wanted, lets image_run() make it, and answers as OpenAI's API does: addresses of the
+ * stored pictures, or the pictures themselves in base64, read back from their files in pieces.
+ */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/cleanup.h"
+#include "http/app.h"
+#include "job/image_run.h"
+
+#define CHUNK_BYTES \
+	49152 /* of a picture at a time: a multiple of 3, so that base64 needs no padding */
+
+static bool
+wants_b64(const struct image_job *job)
+{
+	if (job->rq->response_format != RESPONSE_DEFAULT)
+		return job->rq->response_format == RESPONSE_B64;
+	return provider_driver(job->model->provider_conf->dialect)
+		->caps(job->model->upstream_model)
+		->b64_default;
+}
+
+static json_t *
+image_json(const struct request *r, const struct picture *p)
+{
+	char base[512], path[PICTURE_PATH];
+
+	request_base_url(r, base, sizeof(base));
+	picture_path(p, path);
+	return json_sprintf("%s%s", base, path);
+}
+
+/* The answer's members beside created and data, as GPT image models have them. */
+static json_t *
+answer_head(const struct image_job *job)
+{
+	const struct image_call *call = &job->call;
+	const struct picture *first = &call->images[0];
+	json_t *o = json_pack("{s:I}", "created", (json_int_t)time(NULL));
+
+	if (call->background[0])
+		json_object_set_new(o, "background", json_string(call->background));
+	if (call->quality[0])
+		json_object_set_new(o, "quality", json_string(call->quality));
+	json_object_set_new(o, "output_format", json_string(picture_format(first->type)));
+	json_object_set_new(o, "size", json_sprintf("%ux%u", first->width, first->height));
+	if (call->usage_total >= 0)
+		json_object_set_new(o, "usage",
+				    json_pack("{s:I, s:I, s:I, s:{s:I, s:I}}", "total_tokens",
+					      (json_int_t)call->usage_total, "input_tokens",
+					      (json_int_t)call->usage_input, "output_tokens",
+					      (json_int_t)call->usage_output,
+					      "input_tokens_details", "text_tokens",
+					      (json_int_t)call->usage_input_text, "image_tokens",
+					      (json_int_t)call->usage_input_image));
+	return o;
+}
+
+static int
+answer_urls(struct request *r, const struct image_job *job, struct err *e)
+{
+	json_t *o = answer_head(job), *data = json_array();
+
+	for (unsigned i = 0; i < job->call.nimages; i++) {
+		json_t *item = json_pack("{s:o}", "url", image_json(r, &job->call.images[i]));
+
+		if (job->call.revised_prompt[i][0])
+			json_object_set_new(item, "revised_prompt",
+					    json_string(job->call.revised_prompt[i]));
+		json_array_append_new(data, item);
+	}
+	json_object_set_new(o, "data", data);
+	return reply_json(r, 200, o, e);
+}
+
+/* One picture's base64 text, from its file.  The file is what is there: it is read to its length. */
+static int
+write_b64(struct request *r, struct filestore *fs, const struct picture *p, struct err *e)
+{
+	AUTO_FD int fd = filestore_read(fs, p, e);
+	AUTO_FREE char *work = NULL;
+	uint64_t left = p->bytes;
+	char *text;
+
+	if (fd < 0)
+		return -1;
+	work = malloc(CHUNK_BYTES + BASE64_ENCODED(CHUNK_BYTES));
+	if (!work)
+		return err_set(e, ERR_INTERNAL, "no memory for the answer");
+	text = work + CHUNK_BYTES;
+	while (left > 0) {
+		size_t want = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES, n;
+
+		/* Read whole chunks: only the picture's end may be no multiple of three. */
+		for (size_t got = 0; got < want;) {
+			ssize_t m = read(fd, work + got, want - got);
+
+			if (m <= 0)
+				return err_set(e, ERR_INTERNAL, "a stored picture cannot be read");
+			got += (size_t)m;
+		}
+		n = base64_encode(text, work, want);
+		if (reply_write(r, text, n, e) < 0)
+			return -1;
+		left -= want;
+	}
+	return 0;
+}
+
+/* {"created":…,"data":[{"b64_json":"…","revised_prompt":"…"},…]}: the length is known before the first
+ * byte leaves, and at most one chunk is in memory. */
+static int
+answer_b64(struct request *r, struct filestore *fs, const struct image_job *job, struct err *e)
+{
+	json_t *head = answer_head(job);
+	AUTO_FREE char *text = json_dumps(head, JSON_COMPACT);
+	AUTO(buf) ends = BUF_INIT(IMAGES_MAX * 4096);
+	size_t end_at[IMAGES_MAX + 1] = { 0 };
+	int64_t length;
+	size_t n;
+
+	json_decref(head);
+	if (!text)
+		return err_set(e, ERR_INTERNAL, "the answer could not be written as JSON");
+	n = strlen(text) - 1; /* without its closing brace */
+	length = (int64_t)(n + sizeof(",\"data\":[") - 1 + sizeof("]}") - 1);
+	for (unsigned i = 0; i < job->call.nimages; i++) {
+		/* What stands after a picture. */
+		(void)buf_adds(&ends, "\"");
+		if (job->call.revised_prompt[i][0]) {
+			json_t *s = json_string(job->call.revised_prompt[i]);
+			AUTO_FREE char *quoted = json_dumps(s, JSON_ENCODE_ANY);
+
+			json_decref(s);
+			(void)buf_addf(&ends, ",\"revised_prompt\":%s", quoted ? quoted : "null");
+		}
+		(void)buf_adds(&ends, i + 1 < job->call.nimages ? "}," : "}");
+		end_at[i + 1] = ends.len;
+		length += (int64_t)(sizeof("{\"b64_json\":\"") - 1 + end_at[i + 1] - end_at[i] +
+				    BASE64_ENCODED(job->call.images[i].bytes));
+	}
+	if (reply_begin(r, 200, "application/json", length, e) < 0 ||
+	    reply_write(r, text, n, e) < 0 || reply_write(r, ",\"data\":[", 9, e) < 0)
+		return -1;
+	for (unsigned i = 0; i < job->call.nimages; i++)
+		if (reply_write(r, "{\"b64_json\":\"", 13, e) < 0 ||
+		    write_b64(r, fs, &job->call.images[i], e) < 0 ||
+		    reply_write(r, ends.p + end_at[i], end_at[i + 1] - end_at[i], e) < 0)
+			return -1;
+	return reply_write(r, "]}", 2, e);
+}
+
+static void
+add_headers(struct request *r, const struct image_job *job)
+{
+	char receipt[1500];
+
+	if (job->model)
+		reply_header(r, "x-easel-model", "%s", job->model->id);
+	if (job->attempts) {
+		reply_header(r, "x-easel-attempts", "%u", job->attempts);
+		reply_header(r, "x-easel-mode", "%s", job->mode);
+	}
+	receipt_text(&job->receipt, receipt, sizeof(receipt));
+	if (receipt[0])
+		reply_header(r, "x-easel-params", "%s", receipt);
+}
+
+/* Some pictures came, but not all: the error holds those that did. */
+static int
+answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
+{
+	json_t *error = error_json(e, request_lang(r), request_id(r)), *images = json_array();
+
+	for (unsigned i = 0; i < job->call.nimages; i++)
+		json_array_append_new(images, json_pack("{s:o}", "url",
+							image_json(r, &job->call.images[i])));
+	json_object_set_new(error, "images", images);
+	reply_header(r, "x-should-retry", "false");
+	return reply_json(r, err_status(e), json_pack("{s:o}", "error", error), e);
+}
+
+static int
+generate(struct request *r, void *state, struct err *e)
+{
+	struct image_engine *g = state;
+	struct image_request rq;
+	struct image_job job = { .rq = &rq,
+				 .request_id = request_id(r),
+				 .key_id = request_principal(r)->id,
+				 .deadline = *request_deadline(r),
+				 .budget_ms = request_budget_ms(r),
+				 .ledger = request_ledger(r) };
+	json_auto_t *body = NULL;
+	int rc;
+
+	if (request_json(r, &body, e) < 0 || image_params_read(body, &rq, &job.model_asked, e) < 0)
+		return -1;
+	rc = image_run(g, &job, e);
+	add_headers(r, &job);
+	if (rc < 0)
+		return job.call.nimages ? answer_incomplete(r, &job, e) : -1;
+	return wants_b64(&job) ? answer_b64(r, g->files, &job, e) : answer_urls(r, &job, e);
+}
+
+static int
+init(void *state, const struct config *c, const struct process_conf *p, struct err *e)
+{
+	/* Requests that wait to be shed hold no slot, so max_in_flight of them are enough. */
+	return image_engine_open(state, c, "images-generations", (unsigned)p->max_in_flight, e);
+}
+
+static void
+done(void *state)
+{
+	image_engine_done(state);
+}
+
+static const struct route routes[] = {
+	{ "POST", "/v1/images/generations", generate, .scope = SCOPE_IMAGES,
+	  .budget_offset = offsetof(struct config, deadline.images_generations_ms),
+	  .body_offset = offsetof(struct config, limits.json_bytes) },
+	{ 0 }
+};
+
+int
+main(int argc, char **argv)
+{
+	static const char *const sections[] = { "server", "auth",      "store",   "files",
+						"limits", "deadline",  "process", "defaults",
+						"log",    "providers", "models",  NULL };
+
+	return app_main(&(const struct app){ .name = "images-generations",
+					     .summary = "makes pictures from text",
+					     .routes = routes,
+					     .sections = sections,
+					     .state_size = sizeof(struct image_engine),
+					     .init = init,
+					     .done = done },
+			argc, argv);
+}

@@ -1,0 +1,238 @@
+/*
+ * libfcgi 2.4.2 and what is done about it:
+ * - FCGX_Accept_r() takes connections without a timeout and polls each for up to 2 s: connections are
+ *   accepted by the caller, given a receive timeout, and handed in as an "open" connection
+ *   (ipcFd set, keepConnection so that it is not closed first).
+ * - FCGX_Finish_r() lingers until the web server has closed: skipped (detached) when the body was read
+ *   to its end, which is when a plain close() cannot cut the answer off.
+ * - answers leave in 8 KiB records: large ones are written here, in records of up to 64 KiB, around
+ *   libfcgi's buffer.
+ * - read() and write() are not repeated on EINTR: every handler has SA_RESTART, and signals are blocked
+ *   in request threads.
+ */
+#include "http/conn.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define RECORD_BYTES  65528 /* the largest FastCGI record that needs no padding */
+#define DIRECT_BYTES  8192  /* from here on an answer goes around libfcgi's buffer */
+#define STDOUT_RECORD 6     /* FCGI_STDOUT, FastCGI 1.0 section 8 */
+
+struct conn {
+	FCGX_Request fcgi;
+	bool cgi, input_open, input_ended, broken;
+};
+
+int
+conn_library_init(void)
+{
+	return FCGX_Init() == 0 ? 0 : -1;
+}
+
+struct conn *
+conn_new(void)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (c && FCGX_InitRequest(&c->fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void
+conn_free(struct conn *c)
+{
+	if (!c)
+		return;
+	FCGX_Free(&c->fcgi, 1);
+	free(c);
+}
+
+int
+conn_open(struct conn *c, int fd)
+{
+	const struct timeval limit = { .tv_sec = CONN_PEER_TIMEOUT_S };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	c->cgi = c->input_ended = c->broken = false;
+	c->fcgi.ipcFd = fd;
+	c->fcgi.keepConnection = 1;
+	c->fcgi.listen_sock = -1;
+	if (FCGX_Accept_r(&c->fcgi) != 0) {
+		FCGX_Free(&c->fcgi, 1);
+		return -1;
+	}
+	c->fcgi.keepConnection = 0;
+	c->input_open = true;
+	return 0;
+}
+
+int
+conn_open_cgi(struct conn *c)
+{
+	c->cgi = c->input_open = true;
+	c->input_ended = c->broken = false;
+	return 0;
+}
+
+const char *
+conn_param(const struct conn *c, const char *name)
+{
+	return c->cgi ? getenv(name) : FCGX_GetParam(name, c->fcgi.envp);
+}
+
+static ssize_t
+read_cgi(void *p, size_t n)
+{
+	size_t got = 0;
+
+	while (got < n) {
+		ssize_t r = read(STDIN_FILENO, (char *)p + got, n - got);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -1;
+		if (r == 0)
+			break;
+		got += (size_t)r;
+	}
+	return (ssize_t)got;
+}
+
+ssize_t
+conn_read(struct conn *c, void *p, size_t n)
+{
+	int got;
+
+	if (!c->input_open)
+		return 0;
+	if (c->cgi)
+		return read_cgi(p, n);
+	if (n > INT32_MAX)
+		n = INT32_MAX;
+	got = FCGX_GetStr(p, (int)n, c->fcgi.in);
+	if (FCGX_GetError(c->fcgi.in) != 0) {
+		c->broken = true;
+		return -1;
+	}
+	if ((size_t)got < n)
+		c->input_ended = true;
+	return got;
+}
+
+void
+conn_input_done(struct conn *c)
+{
+	if (c->cgi || !c->input_open)
+		return;
+	/* The end-of-body record may still be in the socket: take it, so that close() is clean. */
+	if (!c->input_ended) {
+		char rest;
+
+		(void)conn_read(c, &rest, 1);
+	}
+	c->input_open = false;
+	/* FCGX_Finish_r() looks at `in` to see whether there is a request, so it stays, empty. */
+}
+
+static int
+write_all(int fd, struct iovec *v, int n)
+{
+	while (n > 0) {
+		ssize_t w = writev(fd, v, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return -1;
+		while (n > 0 && (size_t)w >= v->iov_len) {
+			w -= (ssize_t)v->iov_len;
+			v++;
+			n--;
+		}
+		if (n > 0) {
+			v->iov_base = (char *)v->iov_base + w;
+			v->iov_len -= (size_t)w;
+		}
+	}
+	return 0;
+}
+
+static int
+write_records(struct conn *c, const char *p, size_t n)
+{
+	if (FCGX_FFlush(c->fcgi.out) != 0)
+		return -1;
+	while (n > 0) {
+		size_t part = n < RECORD_BYTES ? n : RECORD_BYTES;
+		unsigned char pad = (unsigned char)(-part & 7);
+		unsigned char head[8] = { 1,
+					  STDOUT_RECORD,
+					  (unsigned char)(c->fcgi.requestId >> 8),
+					  (unsigned char)c->fcgi.requestId,
+					  (unsigned char)(part >> 8),
+					  (unsigned char)part,
+					  pad,
+					  0 };
+		static const char zero[8];
+		struct iovec v[3] = { { head, sizeof(head) },
+				      { (void *)p, part },
+				      { (void *)zero, pad } };
+
+		if (write_all(c->fcgi.ipcFd, v, 3) < 0)
+			return -1;
+		p += part;
+		n -= part;
+	}
+	return 0;
+}
+
+int
+conn_write(struct conn *c, const void *p, size_t n)
+{
+	int rc;
+
+	if (c->broken)
+		return -1;
+	if (c->cgi)
+		rc = write_all(STDOUT_FILENO, &(struct iovec){ (void *)p, n }, 1);
+	else if (n >= DIRECT_BYTES)
+		rc = write_records(c, p, n);
+	else
+		rc = FCGX_PutStr(p, (int)n, c->fcgi.out) == (int)n ? 0 : -1;
+	if (rc < 0)
+		c->broken = true;
+	return rc;
+}
+
+int
+conn_flush(struct conn *c)
+{
+	if (c->cgi || c->broken)
+		return c->broken ? -1 : 0;
+	if (FCGX_FFlush(c->fcgi.out) != 0)
+		c->broken = true;
+	return c->broken ? -1 : 0;
+}
+
+void
+conn_close(struct conn *c)
+{
+	if (c->cgi)
+		return;
+	if (c->input_ended && !c->broken)
+		c->fcgi.detached = 1; /* nothing is left to read: no lingering */
+	FCGX_Finish_r(&c->fcgi);
+	c->input_open = false;
+}

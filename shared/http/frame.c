@@ -1,0 +1,239 @@
+#include "http/frame.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "access/fingerprint.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/num.h"
+
+#define BUDGET_DEFAULT_MS 10000
+
+int
+frame_open(struct frame *f, const struct app *app, const struct config *c, struct err *e)
+{
+	*f = (struct frame){ .app = app, .config = c, .process = config_process(c, app->name) };
+	if (stats_open(&f->stats, c->state_dir, app->name, e) < 0 ||
+	    fingerprint_init(c->state_dir, e) < 0 ||
+	    store_open(&f->store, c->store.url, c->state_dir, false, e) < 0 ||
+	    authenticator_open(&f->auth, f->store, c->state_dir, c->auth.required, e) < 0)
+		return -1;
+	f->state = calloc(1, app->state_size ? app->state_size : 1);
+	if (!f->state)
+		return err_set(e, ERR_INTERNAL, "no memory");
+	return app->init ? app->init(f->state, c, &f->process, e) : 0;
+}
+
+void
+frame_close(struct frame *f)
+{
+	if (f->state && f->app->done)
+		f->app->done(f->state);
+	free(f->state);
+	authenticator_free(f->auth);
+	store_free(f->store);
+}
+
+static void
+request_open(struct request *r, struct frame *f, struct conn *conn, int64_t accepted_us)
+{
+	*r = (struct request){ .frame = f,
+			       .conn = conn,
+			       .accepted_us = accepted_us,
+			       .headers = BUF_INIT(HEADERS_MAX_BYTES) };
+	r->budget_ms = BUDGET_DEFAULT_MS;
+	r->deadline.at_us = accepted_us + BUDGET_DEFAULT_MS * 1000;
+	id_make("req_", r->id, sizeof(r->id));
+	r->method = conn_param(conn, "REQUEST_METHOD");
+	r->target = conn_param(conn, "REQUEST_URI");
+	if (!r->method)
+		r->method = "GET";
+	if (!r->target) {
+		/* A CGI environment without it (a shell, a test): the path alone. */
+		r->target = conn_param(conn, "PATH_INFO");
+		if (!r->target || !*r->target)
+			r->target = conn_param(conn, "SCRIPT_NAME");
+		if (!r->target)
+			r->target = "/";
+	}
+	r->head_only = !strcmp(r->method, "HEAD");
+}
+
+static void
+log_line(const struct request *r, int64_t duration_us)
+{
+	log_info(r->id, "%s %s %d %.1fms in=%llu out=%llu key=%s code=%s%s", r->method,
+		 r->path[0] ? r->path : "-", r->status, (double)duration_us / 1000,
+		 (unsigned long long)r->bytes_in, (unsigned long long)r->bytes_out,
+		 r->who.id[0] ? r->who.id : "-", r->code ? r->code : "-",
+		 r->broken ? " client=gone" : "");
+}
+
+static void
+request_close(struct request *r)
+{
+	int64_t duration_us;
+
+	conn_close(r->conn);
+	duration_us = clock_us() - r->accepted_us;
+	stats_request(r->frame->stats, r->status, duration_us);
+	log_line(r, duration_us);
+	buf_done(&r->headers);
+	free(r->body);
+}
+
+/* The deadline's length: the route's setting, or the caller's wish where that is shorter. */
+static int
+set_deadline(struct request *r, struct err *e)
+{
+	size_t offset = r->route->budget_offset;
+	const char *wish = request_header(r, "HTTP_X_EASEL_DEADLINE");
+	int64_t ms;
+
+	if (offset)
+		r->budget_ms = *(const int64_t *)((const char *)r->frame->config + offset);
+	if (wish) {
+		if (num_duration_ms(wish, &ms) < 0 || ms <= 0)
+			return err_field(e, ERR_VALUE, "x-easel-deadline",
+					 "a duration like 20s, 500ms or 2m", "'%.40s'", wish);
+		if (ms < r->budget_ms)
+			r->budget_ms = ms;
+	}
+	r->deadline.at_us = r->accepted_us + r->budget_ms * 1000;
+	return 0;
+}
+
+static bool
+method_fits(const struct request *r, const struct route *route)
+{
+	return !strcmp(r->method, route->method) || (r->head_only && !strcmp(route->method, "GET"));
+}
+
+/* The route of this program for the path, and whether the method fits too. */
+static const struct route *
+find_route(struct request *r, bool *method_ok)
+{
+	const struct route *found = NULL;
+
+	*method_ok = false;
+	for (const struct route *t = r->frame->app->routes; t->method; t++) {
+		if (!path_matches(r->path, t->path, r->rest))
+			continue;
+		found = t;
+		if (method_fits(r, t)) {
+			*method_ok = true;
+			return t;
+		}
+	}
+	return found;
+}
+
+static int
+check_credential(struct request *r, unsigned scope, struct err *e)
+{
+	int64_t start_us = clock_us();
+	int rc = authenticate(r->frame->auth, request_header(r, "HTTP_AUTHORIZATION"),
+			      request_query(r), scope, &r->who, &r->deadline, e);
+
+	r->ledger.us[LEDGER_AUTH] += clock_us() - start_us;
+	return rc;
+}
+
+/* CORS preflight (Fetch standard, 3.3): open, and answered the same for every path. */
+static int
+preflight(struct request *r, struct err *e)
+{
+	const char *asked = request_header(r, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS");
+
+	reply_header(r, "access-control-allow-methods", "GET, POST, DELETE, OPTIONS");
+	reply_header(r, "access-control-allow-headers", "%s",
+		     asked ? asked : "authorization, content-type");
+	reply_header(r, "access-control-max-age", "86400");
+	return reply_begin(r, 204, NULL, -1, e);
+}
+
+static int
+no_such_route(struct request *r, struct err *e)
+{
+	char allow[64];
+
+	(void)path_explain(r->method, r->path, allow, sizeof(allow), e);
+	if (allow[0])
+		reply_header(r, "allow", "%s", allow);
+	return -1;
+}
+
+static int
+serve(struct request *r, struct err *e)
+{
+	const struct route *first = r->frame->app->routes;
+	bool method_ok;
+
+	/* The web server's error handler comes with a status and may come with any path. */
+	if ((first->flags & ROUTE_ERRORS) && request_header(r, "REDIRECT_STATUS") &&
+	    strcmp(request_header(r, "REDIRECT_STATUS"), "200") != 0) {
+		r->route = first;
+		return first->handler(r, r->frame->state, e);
+	}
+	if (path_normalise(r->target, r->path, e) < 0)
+		return -1;
+	if (!strcmp(r->method, "OPTIONS") && request_header(r, "HTTP_ORIGIN"))
+		return preflight(r, e);
+	r->route = find_route(r, &method_ok);
+	if (!r->route || !(r->route->flags & ROUTE_OPEN)) {
+		if (check_credential(r, r->route && method_ok ? r->route->scope : 0, e) < 0)
+			return -1;
+	}
+	if (!r->route || !method_ok)
+		return no_such_route(r, e);
+	if (set_deadline(r, e) < 0)
+		return -1;
+	return r->route->handler(r, r->frame->state, e);
+}
+
+/* What only the frame knows of an error. */
+static void
+complete(const struct request *r, struct err *e)
+{
+	if (e->kind == ERR_DEADLINE && !e->expected[0])
+		(void)snprintf(e->expected, sizeof(e->expected), "%g s",
+			       (double)r->budget_ms / 1000);
+}
+
+void
+frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us)
+{
+	struct request r;
+	struct err e = { 0 };
+
+	request_open(&r, f, conn, accepted_us);
+	if (serve(&r, &e) < 0 && e.kind != ERR_GONE) {
+		complete(&r, &e);
+		if (e.detail[0] || err_status(&e) >= 500)
+			log_warn(r.id, "%s: stage=%s provider=%s status=%d %s%s", err_code(&e),
+				 e.stage ? e.stage : "-",
+				 e.upstream.name[0] ? e.upstream.name : "-", e.upstream.status,
+				 e.about, e.detail);
+		if (!r.status)
+			reply_error(&r, &e);
+	}
+	request_close(&r);
+}
+
+void
+frame_shed(struct frame *f, struct conn *conn, int64_t accepted_us)
+{
+	struct request r;
+	struct err e;
+
+	request_open(&r, f, conn, accepted_us);
+	(void)err_set(&e, ERR_OVERLOADED, "%lld requests are in hand",
+		      (long long)f->process.max_in_flight);
+	e.retry_after_s = 1;
+	e.stage = "recv";
+	(void)__atomic_fetch_add(&f->stats->shed, 1, __ATOMIC_RELAXED);
+	reply_error(&r, &e);
+	request_close(&r);
+}

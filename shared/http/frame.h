@@ -1,0 +1,64 @@
+#ifndef EASEL_HTTP_FRAME_H
+#define EASEL_HTTP_FRAME_H
+/*
+ * frame - what the files of the frame share; handlers include app.h, request.h and reply.h instead
+ */
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "http/app.h"
+#include "http/conn.h"
+#include "http/route.h"
+#include "http/stats.h"
+
+#define HEADERS_MAX_BYTES 16384 /* of an answer */
+
+struct frame {
+	const struct app *app;
+	const struct config *config;
+	struct process_conf process;
+	struct store *store;
+	struct authenticator *auth;
+	struct stats *stats;
+	void *state;
+};
+
+struct request {
+	struct frame *frame;
+	struct conn *conn;
+	char id[40];
+	int64_t accepted_us;
+	struct deadline deadline;
+	int64_t budget_ms;
+	struct ledger ledger;
+	struct principal who;
+	const struct route *route;
+	const char *method, *target;
+	char path[PATH_BYTES], rest[PATH_BYTES];
+	char *body;
+	size_t body_len;
+	/* The answer. */
+	struct buf headers; /* added by the handler, "Name: value\r\n" each */
+	int status;         /* 0: nothing was answered yet */
+	bool head_only, broken;
+	uint64_t bytes_in, bytes_out;
+	const char *code; /* of the error answered with, for the log */
+};
+
+/* frame.c: serves the request that `conn` has open, from its parameters to its log line. */
+void frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us);
+/* Answers 503 without looking further, because `about`. */
+void frame_shed(struct frame *f, struct conn *conn, int64_t accepted_us);
+int frame_open(struct frame *f, const struct app *app, const struct config *c, struct err *e);
+void frame_close(struct frame *f);
+
+/* reply.c */
+void reply_error(struct request *r, const struct err *e);
+
+/* pool.c: serves connections of `listen_fd` until the process is told to leave. */
+int pool_run(struct frame *f, int listen_fd, int parent_pipe);
+
+/* prefork.c: keeps f->process.workers workers alive, each running pool_run().  The exit status. */
+int prefork_run(struct frame *f, int listen_fd);
+
+#endif

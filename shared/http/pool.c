@@ -1,0 +1,346 @@
+/*
+ * pool - the threads of one worker process
+ *
+ * A request is a thread.  At most ACCEPTORS of them wait in accept(); whoever takes a connection makes
+ * sure that somebody still waits there, waking the thread that was parked last (its stack and caches
+ * are the warmest) or making a new one.  Parked threads leave after PARK_S.  Measured against an event
+ * loop and other accept policies: docs/design.md.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "http/frame.h"
+
+#define ACCEPTORS    4
+#define PARK_S       30
+#define SHED_EXTRA   64  /* threads beyond max_in_flight that only wait briefly and shed */
+#define SHED_WAIT_MS 250 /* how long a request beyond the limit waits for a place */
+#ifdef EASEL_SANITIZED
+#define STACK_BYTES (1 << 20)
+#else
+#define STACK_BYTES (256 << 10)
+#endif
+
+struct parked {
+	pthread_cond_t wake;
+	bool woken;
+	struct parked *below;
+};
+
+static struct {
+	struct frame *frame;
+	int listen_fd, epoll_fd, stop_fd;
+	pthread_mutex_t lock;
+	pthread_cond_t place; /* a request ended: somebody beyond the limit may go on */
+	struct parked *top;
+	int64_t threads, acceptors, in_flight, waiting;
+	int64_t served;  /* requests accepted, for max_requests */
+	int64_t last_us; /* of the last request's end, for idle_exit */
+	bool stop;
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .place = PTHREAD_COND_INITIALIZER };
+
+static void *thread_main(void *arg);
+
+/* Called with the lock held. */
+static void
+spawn(void)
+{
+	pthread_attr_t attr;
+	pthread_t t;
+
+	if (pool.threads >= pool.frame->process.max_in_flight + SHED_EXTRA)
+		return;
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
+	if (pthread_create(&t, &attr, thread_main, NULL) == 0) {
+		pool.threads++;
+		pool.acceptors++; /* on its behalf, so that nobody makes another one meanwhile */
+	}
+	(void)pthread_attr_destroy(&attr);
+}
+
+/* Somebody must wait in accept(): the last parked thread, or a new one.  With the lock held. */
+static void
+replace_acceptor(void)
+{
+	struct parked *p = pool.top;
+
+	if (pool.stop || pool.acceptors > 0)
+		return;
+	if (!p) {
+		spawn();
+		return;
+	}
+	pool.top = p->below;
+	p->woken = true;
+	pool.acceptors++;
+	(void)pthread_cond_signal(&p->wake);
+}
+
+/* Waits to be needed.  False: it was not for long, and the thread may leave.  With the lock held. */
+static bool
+park(void)
+{
+	struct parked self = { .woken = false };
+	pthread_condattr_t attr;
+	struct timespec until;
+	struct parked **p;
+
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&self.wake, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += PARK_S;
+	self.below = pool.top;
+	pool.top = &self;
+	while (!self.woken && !pool.stop)
+		if (pthread_cond_timedwait(&self.wake, &pool.lock, &until) == ETIMEDOUT)
+			break;
+	if (!self.woken) {
+		for (p = &pool.top; *p != &self; p = &(*p)->below)
+			;
+		*p = self.below;
+	}
+	(void)pthread_cond_destroy(&self.wake);
+	return self.woken;
+}
+
+/*
+ * A connection, or -1 when the pool stops.  epoll wakes one waiter for a connection, in this process
+ * and (EPOLLEXCLUSIVE) among the program's workers, and all of them for the stop: no signal is needed
+ * to end the waiting, and none can cut a body that another thread reads.
+ */
+static int
+take_connection(void)
+{
+	struct epoll_event ev;
+
+	while (!__atomic_load_n(&pool.stop, __ATOMIC_ACQUIRE)) {
+		int fd = accept4(pool.listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			return fd;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			log_error(NULL, "no descriptors or memory to accept with");
+			(void)poll(NULL, 0, 100);
+		} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+			log_error(NULL, "accept: error %d", errno);
+			(void)poll(NULL, 0, 100);
+		}
+		(void)epoll_wait(pool.epoll_fd, &ev, 1, -1);
+	}
+	return -1;
+}
+
+/* Is there a place for one more, now or very soon?  With the lock held. */
+static bool
+take_place(void)
+{
+	int64_t max = pool.frame->process.max_in_flight;
+	struct timespec until;
+
+	if (pool.in_flight < max) {
+		pool.in_flight++;
+		return true;
+	}
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += SHED_WAIT_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	pool.waiting++;
+	while (pool.in_flight >= max)
+		if (pthread_cond_timedwait(&pool.place, &pool.lock, &until) == ETIMEDOUT)
+			break;
+	pool.waiting--;
+	if (pool.in_flight >= max)
+		return false;
+	pool.in_flight++;
+	return true;
+}
+
+static void
+one_request(struct conn *conn, int fd)
+{
+	int64_t now_us = clock_us();
+	bool place;
+
+	(void)pthread_mutex_lock(&pool.lock);
+	pool.acceptors--;
+	pool.served++;
+	replace_acceptor();
+	place = take_place();
+	(void)pthread_mutex_unlock(&pool.lock);
+
+	if (conn_open(conn, fd) == 0) {
+		if (place)
+			frame_serve(pool.frame, conn, now_us);
+		else
+			frame_shed(pool.frame, conn, now_us);
+	}
+
+	(void)pthread_mutex_lock(&pool.lock);
+	if (place) {
+		pool.in_flight--;
+		if (pool.waiting)
+			(void)pthread_cond_signal(&pool.place);
+	}
+	pool.last_us = clock_us();
+	(void)pthread_mutex_unlock(&pool.lock);
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct conn *conn = conn_new();
+	bool acceptor = true; /* whoever made or woke this thread counted it */
+	int fd;
+
+	(void)arg;
+	while (conn) {
+		(void)pthread_mutex_lock(&pool.lock);
+		if (!acceptor && pool.acceptors < ACCEPTORS && !pool.stop) {
+			pool.acceptors++;
+			acceptor = true;
+		}
+		if (!acceptor)
+			acceptor = !pool.stop && park();
+		(void)pthread_mutex_unlock(&pool.lock);
+		if (!acceptor)
+			break;
+		fd = take_connection();
+		if (fd < 0)
+			break;
+		one_request(conn, fd);
+		acceptor = false;
+	}
+	conn_free(conn);
+	(void)pthread_mutex_lock(&pool.lock);
+	pool.threads--;
+	if (acceptor)
+		pool.acceptors--;
+	(void)pthread_mutex_unlock(&pool.lock);
+	return NULL;
+}
+
+static void
+stop_accepting(void)
+{
+	(void)pthread_mutex_lock(&pool.lock);
+	__atomic_store_n(&pool.stop, true, __ATOMIC_RELEASE);
+	for (struct parked *p = pool.top; p; p = p->below)
+		(void)pthread_cond_signal(&p->wake);
+	(void)pthread_mutex_unlock(&pool.lock);
+	(void)eventfd_write(pool.stop_fd, 1);
+}
+
+/* One epoll set for the listening socket and the word to stop. */
+static int
+open_waiting(int listen_fd)
+{
+	struct epoll_event listening = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	struct epoll_event stopping = { .events = EPOLLIN };
+
+	pool.listen_fd = listen_fd;
+	pool.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	pool.stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (pool.epoll_fd < 0 || pool.stop_fd < 0 ||
+	    fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK) < 0 ||
+	    epoll_ctl(pool.epoll_fd, EPOLL_CTL_ADD, listen_fd, &listening) < 0 ||
+	    epoll_ctl(pool.epoll_fd, EPOLL_CTL_ADD, pool.stop_fd, &stopping) < 0) {
+		log_error(NULL, "the listening socket cannot be waited for: error %d", errno);
+		return -1;
+	}
+	return 0;
+}
+
+/* Waits for a reason to leave.  True: told to; false: retiring by count, age or idleness. */
+static bool
+wait_for_end(const sigset_t *signals)
+{
+	const struct process_conf *p = &pool.frame->process;
+	int64_t start_us = clock_us();
+	const struct timespec tick = { .tv_nsec = 100000000 };
+	/* Not all workers at once: up to a tenth sooner. */
+	int64_t spread = (int64_t)(getpid() % 100);
+	int64_t max_requests = p->max_requests - p->max_requests * spread / 1000;
+	int64_t max_age_us = (p->max_age_ms - p->max_age_ms * spread / 1000) * 1000;
+
+	for (;;) {
+		int sig = sigtimedwait(signals, NULL, &tick);
+		int64_t now_us, served, idle_us;
+
+		if (sig == SIGTERM || sig == SIGINT)
+			return true;
+		now_us = clock_us();
+		(void)pthread_mutex_lock(&pool.lock);
+		served = pool.served;
+		idle_us = pool.in_flight ? 0 : now_us - pool.last_us;
+		(void)pthread_mutex_unlock(&pool.lock);
+		if ((max_requests && served >= max_requests) ||
+		    (p->max_age_ms && now_us - start_us >= max_age_us) ||
+		    (p->idle_exit_ms && idle_us >= p->idle_exit_ms * 1000))
+			return false;
+	}
+}
+
+/* Waits until nothing is in hand, at most `ms`.  The number of requests that are left. */
+static int64_t
+drain(int64_t ms)
+{
+	struct deadline d = deadline_in_ms(ms);
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	int64_t left;
+
+	do {
+		(void)pthread_mutex_lock(&pool.lock);
+		left = pool.threads;
+		(void)pthread_mutex_unlock(&pool.lock);
+		if (!left)
+			break;
+		(void)nanosleep(&pause, NULL);
+	} while (!deadline_over(&d));
+	return left;
+}
+
+int
+pool_run(struct frame *f, int listen_fd, int parent_pipe)
+{
+	sigset_t gate;
+	bool told;
+	int64_t left;
+
+	pool.frame = f;
+	pool.last_us = clock_us();
+	if (open_waiting(listen_fd) < 0)
+		return 1;
+	/* Blocked here and so in every thread: only the main thread asks for them. */
+	(void)sigemptyset(&gate);
+	(void)sigaddset(&gate, SIGTERM);
+	(void)sigaddset(&gate, SIGINT);
+	(void)pthread_sigmask(SIG_BLOCK, &gate, NULL);
+	(void)pthread_mutex_lock(&pool.lock);
+	spawn();
+	(void)pthread_mutex_unlock(&pool.lock);
+
+	told = wait_for_end(&gate);
+	/* The parent starts a successor now, while this process finishes what it has in hand. */
+	if (!told && parent_pipe >= 0 && write(parent_pipe, "r", 1) < 0)
+		log_warn(NULL, "the parent is gone");
+	stop_accepting();
+	left = drain(told ? f->process.drain_ms : f->config->deadline.grace_ms);
+	if (left)
+		log_warn(NULL, "leaving with %lld requests in hand", (long long)left);
+	return left ? 1 : 0;
+}

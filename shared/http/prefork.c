@@ -1,0 +1,275 @@
+/*
+ * prefork - the small parent in front of a program's workers
+ *
+ * It holds the listening socket and takes no requests, so whatever happens to a worker, nothing that
+ * waits in the backlog is lost: a worker that dies is replaced at once, one that retires is replaced
+ * while it finishes.  A program that dies again and again is restarted ever more slowly.  Workers end
+ * with their parent (PR_SET_PDEATHSIG).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "http/frame.h"
+
+#define WORKERS_MAX     64 /* twice as many may live while half of them retire */
+#define CRASH_WINDOW_MS 2000
+#define CRASH_FREE      3 /* deaths in a window that cost no delay */
+#define BACKOFF_MAX_MS  5000
+#define KILL_AFTER_MS   2000 /* beyond the drain time */
+
+struct worker {
+	pid_t pid; /* 0: none */
+	int pipe;  /* it writes here when it retires; -1: closed */
+	bool retiring;
+	int64_t started_us;
+};
+
+static struct {
+	struct frame *frame;
+	const struct app *app;
+	const struct config *config;
+	pid_t pid;
+	int listen_fd, signal_fd;
+	sigset_t signals, before;
+	struct worker workers[WORKERS_MAX * 2];
+	unsigned deaths; /* within CRASH_WINDOW_MS of each other */
+	int64_t last_death_us, not_before_us;
+	bool idle; /* the last worker left for want of work: wait for a connection */
+} parent;
+
+static _Noreturn void
+worker_main(int pipe_fd)
+{
+	struct frame f;
+	struct err e;
+	char text[512];
+	int rc;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent.pid)
+		_exit(1);
+	(void)close(parent.signal_fd);
+	(void)sigprocmask(SIG_SETMASK, &parent.before, NULL);
+	if (frame_open(&f, parent.app, parent.config, &e) < 0) {
+		err_message(&e, LANG_EN, text, sizeof(text));
+		log_error(NULL, "cannot start: %s %s", text, e.detail);
+		_exit(1);
+	}
+	(void)__atomic_fetch_add(&f.stats->worker_starts, 1, __ATOMIC_RELAXED);
+	rc = pool_run(&f, parent.listen_fd, pipe_fd);
+	/* Threads may still be at work when the drain time was too short: free nothing then. */
+	if (rc == 0)
+		frame_close(&f);
+	_exit(rc);
+}
+
+static void
+start_worker(struct worker *w)
+{
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		log_error(NULL, "no descriptors for a worker");
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		(void)close(fds[0]);
+		for (int i = 0; i < WORKERS_MAX * 2; i++)
+			if (parent.workers[i].pid && parent.workers[i].pipe >= 0)
+				(void)close(parent.workers[i].pipe);
+		worker_main(fds[1]);
+	}
+	(void)close(fds[1]);
+	if (pid < 0) {
+		(void)close(fds[0]);
+		log_error(NULL, "a worker cannot be started: error %d", errno);
+		parent.not_before_us = clock_us() + 100000;
+		return;
+	}
+	*w = (struct worker){ .pid = pid, .pipe = fds[0], .started_us = clock_us() };
+}
+
+/* As many active workers as there should be. */
+static void
+fill(void)
+{
+	int64_t want = parent.frame->process.workers, active = 0;
+
+	if (parent.idle || clock_us() < parent.not_before_us)
+		return;
+	for (int i = 0; i < WORKERS_MAX * 2; i++)
+		active += parent.workers[i].pid && !parent.workers[i].retiring;
+	for (int i = 0; i < WORKERS_MAX * 2 && active < want; i++)
+		if (!parent.workers[i].pid) {
+			start_worker(&parent.workers[i]);
+			active++;
+		}
+}
+
+static void
+note_death(const struct worker *w, int status)
+{
+	int64_t now_us = clock_us();
+	int64_t delay_ms = 0;
+
+	if (WIFSIGNALED(status))
+		log_warn(NULL, "worker %d was ended by signal %d", (int)w->pid, WTERMSIG(status));
+	else
+		log_warn(NULL, "worker %d ended with status %d", (int)w->pid, WEXITSTATUS(status));
+	if (parent.frame->stats)
+		(void)__atomic_fetch_add(&parent.frame->stats->worker_deaths, 1, __ATOMIC_RELAXED);
+	/* One that lived a while before it died starts the count anew. */
+	if (now_us - w->started_us > CRASH_WINDOW_MS * 1000)
+		parent.deaths = 0;
+	if (++parent.deaths > CRASH_FREE) {
+		delay_ms =
+			100LL << (parent.deaths - CRASH_FREE > 6 ? 6 : parent.deaths - CRASH_FREE);
+		if (delay_ms > BACKOFF_MAX_MS)
+			delay_ms = BACKOFF_MAX_MS;
+		log_error(NULL, "its workers die one after another; the next one in %lld ms",
+			  (long long)delay_ms);
+	}
+	parent.not_before_us = now_us + delay_ms * 1000;
+}
+
+static void
+reap(bool stopping)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (int i = 0; i < WORKERS_MAX * 2; i++) {
+			struct worker *w = &parent.workers[i];
+
+			if (w->pid != pid)
+				continue;
+			if (!stopping && (WIFSIGNALED(status) || WEXITSTATUS(status) != 0) &&
+			    !w->retiring)
+				note_death(w, status);
+			if (w->pipe >= 0)
+				(void)close(w->pipe);
+			w->pid = 0;
+		}
+}
+
+static int
+alive(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < WORKERS_MAX * 2; i++)
+		n += parent.workers[i].pid != 0;
+	return n;
+}
+
+static void
+tell_all(int sig)
+{
+	for (int i = 0; i < WORKERS_MAX * 2; i++)
+		if (parent.workers[i].pid)
+			(void)kill(parent.workers[i].pid, sig);
+}
+
+/* Waits up to `ms` for a signal, a retiring worker, or (when idle) a connection.  The signal or 0. */
+static int
+wait_event(int ms)
+{
+	struct pollfd p[WORKERS_MAX * 2 + 2];
+	struct worker *of[WORKERS_MAX * 2 + 2];
+	struct signalfd_siginfo si;
+	nfds_t n = 0;
+
+	p[n++] = (struct pollfd){ .fd = parent.signal_fd, .events = POLLIN };
+	p[n++] = (struct pollfd){ .fd = parent.idle ? parent.listen_fd : -1, .events = POLLIN };
+	for (int i = 0; i < WORKERS_MAX * 2; i++)
+		if (parent.workers[i].pid && parent.workers[i].pipe >= 0) {
+			of[n] = &parent.workers[i];
+			p[n++] = (struct pollfd){ .fd = parent.workers[i].pipe, .events = POLLIN };
+		}
+	if (poll(p, n, ms) <= 0)
+		return 0;
+	if (p[1].revents)
+		parent.idle = false;
+	for (nfds_t i = 2; i < n; i++)
+		if (p[i].revents) {
+			char c;
+
+			if (read(of[i]->pipe, &c, 1) == 1)
+				of[i]->retiring = true;
+			(void)close(of[i]->pipe);
+			of[i]->pipe = -1;
+		}
+	if (p[0].revents && read(parent.signal_fd, &si, sizeof(si)) == sizeof(si))
+		return (int)si.ssi_signo;
+	return 0;
+}
+
+/* Scale to zero: with idle_exit the parent leaves when nobody has anything to do and somebody else
+ * (systemd) holds the socket; otherwise it waits here for the next connection. */
+static void
+note_retirement(void)
+{
+	for (int i = 0; i < WORKERS_MAX * 2; i++)
+		if (parent.workers[i].pid && !parent.workers[i].retiring)
+			return;
+	parent.idle = parent.frame->process.idle_exit_ms > 0;
+}
+
+static void
+stop(void)
+{
+	struct deadline d = deadline_in_ms(parent.frame->process.drain_ms + KILL_AFTER_MS);
+
+	tell_all(SIGTERM);
+	while (alive() && !deadline_over(&d)) {
+		(void)wait_event(50);
+		reap(true);
+	}
+	tell_all(SIGKILL);
+	while (alive()) {
+		(void)wait_event(50);
+		reap(true);
+	}
+}
+
+int
+prefork_run(struct frame *f, int listen_fd)
+{
+	int sig = 0;
+
+	parent.frame = f;
+	parent.app = f->app;
+	parent.config = f->config;
+	parent.pid = getpid();
+	parent.listen_fd = listen_fd;
+	(void)sigemptyset(&parent.signals);
+	(void)sigaddset(&parent.signals, SIGTERM);
+	(void)sigaddset(&parent.signals, SIGINT);
+	(void)sigaddset(&parent.signals, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &parent.signals, &parent.before);
+	parent.signal_fd = signalfd(-1, &parent.signals, SFD_CLOEXEC);
+	if (parent.signal_fd < 0)
+		return 1;
+	while (sig != SIGTERM && sig != SIGINT) {
+		fill();
+		sig = wait_event(parent.not_before_us > clock_us() ? 20 : 1000);
+		reap(false);
+		note_retirement();
+		/* Does somebody else hold the socket, so that leaving loses nothing? */
+		if (parent.idle && !alive() && getenv("LISTEN_FDS"))
+			return 0;
+	}
+	stop();
+	return 0;
+}

@@ -1,0 +1,228 @@
+#include "http/reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/frame.h"
+
+#define EXPOSED                                                                     \
+	"x-request-id, server-timing, retry-after, x-should-retry, x-easel-model, " \
+	"x-easel-mode, x-easel-attempts, x-easel-params, location"
+
+static bool
+clean(const char *s)
+{
+	return !strpbrk(s, "\r\n");
+}
+
+void
+reply_header(struct request *r, const char *name, const char *fmt, ...)
+{
+	char value[2048];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(value, sizeof(value), fmt, ap);
+	va_end(ap);
+	if (clean(value))
+		(void)buf_addf(&r->headers, "%s: %s\r\n", name, value);
+}
+
+static const char *
+reason(int status)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} row[] = {
+		{ 200, "OK" },
+		{ 202, "Accepted" },
+		{ 204, "No Content" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 405, "Method Not Allowed" },
+		{ 409, "Conflict" },
+		{ 410, "Gone" },
+		{ 413, "Content Too Large" },
+		{ 415, "Unsupported Media Type" },
+		{ 422, "Unprocessable Content" },
+		{ 429, "Too Many Requests" },
+		{ 431, "Request Header Fields Too Large" },
+		{ 500, "Internal Server Error" },
+		{ 502, "Bad Gateway" },
+		{ 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
+		{ 507, "Insufficient Storage" },
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
+		if (row[i].status == status)
+			return row[i].text;
+	return "Status";
+}
+
+/* The items of the ledger that are not zero, in milliseconds (W3C Server Timing). */
+static void
+add_server_timing(const struct request *r, struct buf *b)
+{
+	const char *separator = "server-timing: ";
+
+	for (int i = 0; i < LEDGER__MAX; i++) {
+		if (!r->ledger.us[i])
+			continue;
+		(void)buf_addf(b, "%s%s;dur=%.1f", separator, ledger_name((enum ledger_item)i),
+			       (double)r->ledger.us[i] / 1000);
+		separator = ", ";
+	}
+	if (*separator == ',')
+		(void)buf_adds(b, "\r\n");
+}
+
+static void
+add_cors(const struct request *r, struct buf *b)
+{
+	const struct strings *allowed = &r->frame->config->server.cors_origins;
+	const char *origin = request_header(r, "HTTP_ORIGIN");
+
+	for (size_t i = 0; origin && i < allowed->n; i++) {
+		bool any = !strcmp(allowed->v[i], "*");
+
+		if (!any && strcmp(allowed->v[i], origin) != 0)
+			continue;
+		(void)buf_addf(b,
+			       "access-control-allow-origin: %s\r\nvary: origin\r\n"
+			       "access-control-expose-headers: " EXPOSED "\r\n",
+			       any ? "*" : allowed->v[i]);
+		return;
+	}
+}
+
+int
+reply_begin(struct request *r, int status, const char *content_type, int64_t length_bytes,
+	    struct err *e)
+{
+	AUTO(buf) head = BUF_INIT(HEADERS_MAX_BYTES * 2);
+
+	r->status = status;
+	(void)buf_addf(&head, "Status: %d %s\r\n", status, reason(status));
+	if (content_type)
+		(void)buf_addf(&head, "content-type: %s\r\n", content_type);
+	if (length_bytes >= 0)
+		(void)buf_addf(&head, "content-length: %lld\r\n", (long long)length_bytes);
+	(void)buf_addf(&head, "x-request-id: %s\r\n", r->id);
+	add_server_timing(r, &head);
+	add_cors(r, &head);
+	(void)buf_add(&head, r->headers.p, r->headers.len);
+	if (buf_adds(&head, "\r\n") < 0)
+		return err_set(e, ERR_INTERNAL, "the answer's headers are too large");
+	if (conn_write(r->conn, head.p, head.len) < 0) {
+		r->broken = true;
+		return err_set(e, ERR_GONE, "%s", "");
+	}
+	return 0;
+}
+
+int
+reply_write(struct request *r, const void *p, size_t n, struct err *e)
+{
+	if (r->head_only)
+		return 0;
+	if (conn_write(r->conn, p, n) < 0) {
+		r->broken = true;
+		return err_set(e, ERR_GONE, "%s", "");
+	}
+	r->bytes_out += n;
+	return 0;
+}
+
+int
+reply_end(struct request *r, struct err *e)
+{
+	if (conn_flush(r->conn) < 0) {
+		r->broken = true;
+		return err_set(e, ERR_GONE, "%s", "");
+	}
+	return 0;
+}
+
+int
+reply_text(struct request *r, int status, const char *content_type, const char *text, size_t n,
+	   struct err *e)
+{
+	if (reply_begin(r, status, content_type, (int64_t)n, e) < 0)
+		return -1;
+	return reply_write(r, text, n, e);
+}
+
+int
+reply_json(struct request *r, int status, json_t *doc, struct err *e)
+{
+	char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+	int rc;
+
+	json_decref(doc);
+	if (!text)
+		return err_set(e, ERR_INTERNAL, "the answer could not be written as JSON");
+	rc = reply_text(r, status, "application/json", text, strlen(text), e);
+	free(text);
+	return rc;
+}
+
+static json_t *
+text_or_null(const char *s)
+{
+	return s && *s ? json_string(s) : json_null();
+}
+
+json_t *
+error_json(const struct err *e, enum err_lang lang, const char *request_id)
+{
+	char message[1536], hint[768];
+	json_t *o, *h = NULL, *up = NULL;
+
+	err_message(e, lang, message, sizeof(message));
+	err_hint(e, lang, hint, sizeof(hint));
+	if (hint[0])
+		h = json_pack("{s:s, s:o, s:s}", "text", hint, "command",
+			      text_or_null(err_command(e)), "confidence", err_confidence(e));
+	if (e->upstream.name[0])
+		up = json_pack("{s:s, s:o, s:o, s:o}", "name", e->upstream.name, "status",
+			       e->upstream.status ? json_integer(e->upstream.status) : json_null(),
+			       "request_id", text_or_null(e->upstream.request_id), "message",
+			       text_or_null(e->upstream.message));
+	o = json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:b, s:n}", "message", message,
+		      "type", err_type(e), "code", err_code(e), "param", text_or_null(e->param),
+		      "request_id", request_id, "party", err_party(e), "stage",
+		      text_or_null(e->stage), "hint", h ? h : json_null(), "upstream",
+		      up ? up : json_null(), "may_have_been_billed", e->may_have_been_billed,
+		      "task_id");
+	if (o && e->cause)
+		json_object_set_new(o, "cause", json_string(err_cause(e)));
+	if (o && e->expected[0] && e->found[0] && e->param[0]) {
+		json_object_set_new(o, "expected", json_string(e->expected));
+		json_object_set_new(o, "found", json_string(e->found));
+	}
+	return o;
+}
+
+void
+reply_error(struct request *r, const struct err *e)
+{
+	int status = err_status(e);
+	struct err ignored;
+
+	r->code = err_code(e);
+	if (status == 401)
+		reply_header(r, "www-authenticate", "Bearer");
+	if (e->retry_after_s)
+		reply_header(r, "retry-after", "%d", e->retry_after_s);
+	if (!err_retry(e) && (status >= 500 || status == 429 || status == 409 || status == 408))
+		reply_header(r, "x-should-retry", "false");
+	(void)reply_json(r, status,
+			 json_pack("{s:o}", "error", error_json(e, request_lang(r), r->id)),
+			 &ignored);
+}

@@ -1,0 +1,231 @@
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+#include "base/num.h"
+#include "base/utf8.h"
+#include "http/frame.h"
+
+const char *
+request_id(const struct request *r)
+{
+	return r->id;
+}
+
+const char *
+request_method(const struct request *r)
+{
+	return r->method;
+}
+
+const char *
+request_path(const struct request *r)
+{
+	return r->path;
+}
+
+const char *
+request_rest(const struct request *r)
+{
+	return r->rest;
+}
+
+const char *
+request_header(const struct request *r, const char *cgi_name)
+{
+	return conn_param(r->conn, cgi_name);
+}
+
+const char *
+request_query(const struct request *r)
+{
+	const char *q = strchr(r->target, '?');
+
+	return q ? q + 1 : "";
+}
+
+const struct deadline *
+request_deadline(const struct request *r)
+{
+	return &r->deadline;
+}
+
+int64_t
+request_budget_ms(const struct request *r)
+{
+	return r->budget_ms;
+}
+
+struct ledger *
+request_ledger(struct request *r)
+{
+	return &r->ledger;
+}
+
+const struct principal *
+request_principal(const struct request *r)
+{
+	return &r->who;
+}
+
+/* The language named first that there are texts in; weights are for browsers, not for curl. */
+enum err_lang
+request_lang(const struct request *r)
+{
+	const char *s = request_header(r, "HTTP_ACCEPT_LANGUAGE");
+
+	for (; s && *s; s += strcspn(s, ","), s += strspn(s, ", ")) {
+		if (!strncasecmp(s, "zh", 2))
+			return LANG_ZH;
+		if (!strncasecmp(s, "en", 2))
+			return LANG_EN;
+	}
+	return LANG_EN;
+}
+
+static int
+media_type_check(const struct request *r, struct err *e)
+{
+	const char *type = request_header(r, "CONTENT_TYPE"), *charset;
+	char shown[100];
+	size_t n;
+
+	if (!type || !*type)
+		return err_field(e, ERR_MEDIA_TYPE, "", "application/json", "none");
+	n = strcspn(type, "; \t");
+	utf8_clip(shown, sizeof(shown), type, strlen(type), 60);
+	if (!(n == 16 && !strncasecmp(type, "application/json", 16)) &&
+	    !(n > 5 && !strncasecmp(type, "application/", 12) &&
+	      !strncasecmp(type + n - 5, "+json", 5)))
+		return err_field(e, ERR_MEDIA_TYPE, "", "application/json", "'%s'", shown);
+	charset = strcasestr(type + n, "charset=");
+	if (charset) {
+		charset += 8;
+		charset += *charset == '"';
+		if (strncasecmp(charset, "utf-8", 5) != 0 && strncasecmp(charset, "utf8", 4) != 0)
+			return err_field(e, ERR_MEDIA_TYPE, "", "application/json; charset=utf-8",
+					 "'%s'", shown);
+	}
+	return 0;
+}
+
+static int
+too_large(struct err *e, int64_t limit, const char *found)
+{
+	char expected[64];
+
+	(void)snprintf(expected, sizeof(expected), "at most %lld bytes", (long long)limit);
+	return err_field(e, ERR_BODY_TOO_LARGE, "", expected, "%s", found);
+}
+
+/* The whole body into r->body. */
+static int
+body_read(struct request *r, struct err *e)
+{
+	const struct config *c = r->frame->config;
+	size_t offset = r->route->body_offset;
+	int64_t limit = offset ? *(const int64_t *)((const char *)c + offset) : 0;
+	const char *said = request_header(r, "CONTENT_LENGTH");
+	int64_t length = 0;
+	ssize_t got;
+	char text[64];
+
+	if (said && *said && num_i64(said, 0, INT64_MAX, &length) < 0)
+		return err_set(e, ERR_BAD_REQUEST, "Content-Length is no number");
+	(void)snprintf(text, sizeof(text), "%lld", (long long)length);
+	if (length > limit)
+		return too_large(e, limit, text);
+	r->body = malloc((size_t)length + 1);
+	if (!r->body)
+		return err_set(e, ERR_OVERLOADED, "no memory for the body");
+	got = conn_read(r->conn, r->body, (size_t)length);
+	if (got != length) {
+		char expected[64];
+
+		(void)snprintf(expected, sizeof(expected), "%lld bytes", (long long)length);
+		return err_field(e, ERR_BODY_INCOMPLETE, "", expected, "%lld",
+				 (long long)(got < 0 ? 0 : got));
+	}
+	r->body[length] = '\0';
+	r->body_len = (size_t)length;
+	r->bytes_in = (uint64_t)length;
+	return 0;
+}
+
+int
+request_json(struct request *r, json_t **out, struct err *e)
+{
+	json_t *v = NULL;
+	int rc;
+
+	if (media_type_check(r, e) < 0 || body_read(r, e) < 0)
+		return -1;
+	/* From here on nothing more is read: the input's buffers go back before a long wait. */
+	conn_input_done(r->conn);
+	if (!r->body_len)
+		rc = err_set(e, ERR_JSON, "it is empty.");
+	else
+		rc = json_read(r->body, r->body_len, &v, e);
+	free(r->body);
+	r->body = NULL;
+	if (rc < 0)
+		return -1;
+	if (!json_is_object(v)) {
+		(void)err_field(e, ERR_TYPE, "body", "an object", "%s", json_type_name(v));
+		json_decref(v);
+		return -1;
+	}
+	*out = v;
+	return 0;
+}
+
+/* Is the peer one whose X-Forwarded-… may be believed?  Exact addresses. */
+static bool
+trusted_proxy(const struct request *r)
+{
+	const struct strings *t = &r->frame->config->server.trusted_proxies;
+	const char *peer = request_header(r, "REMOTE_ADDR");
+
+	for (size_t i = 0; peer && i < t->n; i++)
+		if (!strcmp(t->v[i], peer))
+			return true;
+	return false;
+}
+
+/* A host that can stand in a URL: no more than that is taken from a client. */
+static bool
+plain_host(const char *s)
+{
+	size_t n =
+		strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]");
+
+	return n > 0 && n < 256 && !s[n];
+}
+
+void
+request_base_url(const struct request *r, char *out, size_t size)
+{
+	const struct config *c = r->frame->config;
+	const char *host = request_header(r, "HTTP_HOST"), *proto = NULL, *https;
+
+	if (c->server.public_url && c->server.public_url[0]) {
+		(void)snprintf(out, size, "%s", c->server.public_url);
+		return;
+	}
+	if (trusted_proxy(r)) {
+		const char *h = request_header(r, "HTTP_X_FORWARDED_HOST");
+
+		proto = request_header(r, "HTTP_X_FORWARDED_PROTO");
+		if (h && plain_host(h))
+			host = h;
+	}
+	https = request_header(r, "HTTPS");
+	if (!proto || (strcmp(proto, "https") != 0 && strcmp(proto, "http") != 0))
+		proto = https && !strcasecmp(https, "on") ? "https" : "http";
+	if (!host || !plain_host(host))
+		host = c->server.listen;
+	(void)snprintf(out, size, "%s://%s", proto, host);
+}

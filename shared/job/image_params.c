@@ -1,0 +1,343 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/num.h"
+#include "base/utf8.h"
+#include "job/image_run.h"
+
+#define SIDE_MAX      16384 /* pixels; what a model makes of it is judged later */
+#define TEXT_CHARS    256   /* of quality, style, user and their like */
+#define UNKNOWN_SHOWN 8     /* unknown parameters named in the receipt */
+#define NAME_CHARS    40
+
+/* Reads a member's value into *rq; v is neither NULL nor null. */
+typedef int read_fn(const char *name, const json_t *v, struct image_request *rq, struct err *e);
+
+static int
+bad_type(const char *name, const json_t *v, const char *expected, struct err *e)
+{
+	return err_field(e, ERR_TYPE, name, expected, "%s", json_type_name(v));
+}
+
+static int
+get_text(const char *name, const json_t *v, size_t chars_max, const char **out, struct err *e)
+{
+	char expected[80];
+	size_t chars;
+
+	if (!json_is_string(v))
+		return bad_type(name, v, "a string", e);
+	chars = utf8_count(json_string_value(v), json_string_length(v));
+	if (chars > chars_max) {
+		(void)snprintf(expected, sizeof(expected), "at most %zu characters", chars_max);
+		return err_field(e, ERR_TOO_LONG, name, expected, "%zu", chars);
+	}
+	*out = json_string_value(v);
+	return 0;
+}
+
+static int
+get_int(const char *name, const json_t *v, int64_t min, int64_t max, int64_t *out, struct err *e)
+{
+	char expected[80];
+	json_int_t i;
+
+	if (!json_is_integer(v))
+		return bad_type(name, v, "an integer", e);
+	i = json_integer_value(v);
+	if (i > max) {
+		(void)snprintf(expected, sizeof(expected), "a value <= %lld", (long long)max);
+		return err_field(e, ERR_ABOVE_MAX, name, expected, "%lld", (long long)i);
+	}
+	if (i < min) {
+		(void)snprintf(expected, sizeof(expected), "a value >= %lld", (long long)min);
+		return err_field(e, ERR_BELOW_MIN, name, expected, "%lld", (long long)i);
+	}
+	*out = i;
+	return 0;
+}
+
+static int
+get_number(const char *name, const json_t *v, double max, double *out, struct err *e)
+{
+	char expected[80];
+	double d;
+
+	if (!json_is_number(v))
+		return bad_type(name, v, "a number", e);
+	d = json_number_value(v);
+	if (!(d >= 0 && d <= max)) {
+		(void)snprintf(expected, sizeof(expected), "a number from 0 to %g", max);
+		return err_field(e, ERR_VALUE, name, expected, "%g", d);
+	}
+	*out = d;
+	return 0;
+}
+
+/* One of the words, which end with NULL; -1 with *e when it is none. */
+static int
+get_word(const char *name, const json_t *v, const char *const *words, struct err *e)
+{
+	char expected[160] = "", found[80];
+	size_t len = 0;
+
+	if (!json_is_string(v))
+		return bad_type(name, v, "a string", e);
+	for (int i = 0; words[i]; i++) {
+		if (!strcmp(words[i], json_string_value(v)))
+			return i;
+		len += (size_t)snprintf(expected + len, sizeof(expected) - len, "%s'%s'",
+					i ? (words[i + 1] ? ", " : " or ") : "", words[i]);
+	}
+	json_quote(v, found, sizeof(found));
+	return err_field(e, ERR_VALUE, name, expected, "%s", found);
+}
+
+static int
+read_n(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	int64_t n;
+
+	if (get_int(name, v, 1, IMAGES_MAX, &n, e) < 0)
+		return -1;
+	rq->n = (unsigned)n;
+	return 0;
+}
+
+static int
+read_size(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	char found[80];
+
+	if (!json_is_string(v))
+		return bad_type(name, v, "a string like 1024x1024", e);
+	if (!strcmp(json_string_value(v), "auto"))
+		return 0;
+	if (num_size(json_string_value(v), 1, SIDE_MAX, &rq->width, &rq->height) == 0)
+		return 0;
+	json_quote(v, found, sizeof(found));
+	return err_field(e, ERR_VALUE, name, "'auto' or WIDTHxHEIGHT, each 1 to 16384", "%s",
+			 found);
+}
+
+static int
+read_response_format(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	static const char *const words[] = { "url", "b64_json", NULL };
+	int i = get_word(name, v, words, e);
+
+	if (i < 0)
+		return -1;
+	rq->response_format = i ? RESPONSE_B64 : RESPONSE_URL;
+	return 0;
+}
+
+static int
+read_output_format(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	static const char *const words[] = { "png", "jpeg", "webp", NULL };
+	int i = get_word(name, v, words, e);
+
+	if (i < 0)
+		return -1;
+	rq->output_type = picture_by_format(words[i]);
+	return 0;
+}
+
+static int
+read_output_compression(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	int64_t n;
+
+	if (get_int(name, v, 0, 100, &n, e) < 0)
+		return -1;
+	rq->output_compression = (int)n;
+	return 0;
+}
+
+static int
+read_background(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	static const char *const words[] = { "transparent", "opaque", "auto", NULL };
+
+	if (get_word(name, v, words, e) < 0)
+		return -1;
+	rq->background = json_string_value(v);
+	return 0;
+}
+
+static int
+read_stream(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	if (!json_is_boolean(v))
+		return bad_type(name, v, "a boolean", e);
+	rq->stream = json_is_true(v);
+	return 0;
+}
+
+static int
+read_partial_images(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	int64_t n;
+
+	if (get_int(name, v, 0, 3, &n, e) < 0)
+		return -1;
+	rq->partial_images = (int)n;
+	return 0;
+}
+
+static int
+read_seed(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	return get_int(name, v, 0, INT64_MAX, &rq->seed, e);
+}
+
+static int
+read_steps(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	int64_t n;
+
+	if (get_int(name, v, 1, 1000, &n, e) < 0)
+		return -1;
+	rq->steps = (int)n;
+	return 0;
+}
+
+static int
+read_guidance(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	return get_number(name, v, 100, &rq->guidance, e);
+}
+
+static int
+read_strength(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	return get_number(name, v, 1, &rq->strength, e);
+}
+
+static int
+read_noise(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	return get_number(name, v, 1, &rq->noise, e);
+}
+
+static int
+read_negative_prompt(const char *name, const json_t *v, struct image_request *rq, struct err *e)
+{
+	return get_text(name, v, PROMPT_CHARS_MAX, &rq->negative_prompt, e);
+}
+
+/* Short texts whose words differ from model to model: passed on as they are. */
+#define READ_TEXT(field)                                                                     \
+	static int read_##field(const char *name, const json_t *v, struct image_request *rq, \
+				struct err *e)                                               \
+	{                                                                                    \
+		return get_text(name, v, TEXT_CHARS, &rq->field, e);                         \
+	}
+READ_TEXT(quality)
+READ_TEXT(moderation)
+READ_TEXT(style)
+READ_TEXT(user)
+READ_TEXT(sampler)
+READ_TEXT(aspect_ratio)
+
+static read_fn *const readers[PARAM__MAX] = {
+	[PARAM_N] = read_n,
+	[PARAM_SIZE] = read_size,
+	[PARAM_QUALITY] = read_quality,
+	[PARAM_RESPONSE_FORMAT] = read_response_format,
+	[PARAM_OUTPUT_FORMAT] = read_output_format,
+	[PARAM_OUTPUT_COMPRESSION] = read_output_compression,
+	[PARAM_BACKGROUND] = read_background,
+	[PARAM_MODERATION] = read_moderation,
+	[PARAM_STYLE] = read_style,
+	[PARAM_STREAM] = read_stream,
+	[PARAM_PARTIAL_IMAGES] = read_partial_images,
+	[PARAM_USER] = read_user,
+	[PARAM_NEGATIVE_PROMPT] = read_negative_prompt,
+	[PARAM_SEED] = read_seed,
+	[PARAM_STEPS] = read_steps,
+	[PARAM_GUIDANCE] = read_guidance,
+	[PARAM_SAMPLER] = read_sampler,
+	[PARAM_ASPECT_RATIO] = read_aspect_ratio,
+	[PARAM_STRENGTH] = read_strength,
+	[PARAM_NOISE] = read_noise,
+};
+
+static void
+note_unknown(struct image_request *rq, const char *name, unsigned count)
+{
+	size_t len = strlen(rq->unknown);
+	char shown[4 * NAME_CHARS];
+
+	if (count > UNKNOWN_SHOWN)
+		return;
+	/* The name goes into a header: what is not harmless ASCII there becomes '?'. */
+	utf8_clip(shown, sizeof(shown), name, strlen(name), NAME_CHARS);
+	for (char *s = shown; *s; s++)
+		if ((unsigned char)*s < 0x21 || (unsigned char)*s > 0x7e || strchr(";,=", *s))
+			*s = '?';
+	(void)snprintf(rq->unknown + len, sizeof(rq->unknown) - len, "%s%s", len ? ", " : "",
+		       count == UNKNOWN_SHOWN ? "…" : shown);
+}
+
+static int
+read_prompt(const json_t *body, struct image_request *rq, struct err *e)
+{
+	const json_t *v = json_object_get(body, "prompt");
+	const char *s;
+
+	if (!v || json_is_null(v)) {
+		(void)err_set(e, ERR_MISSING, "%s", "");
+		(void)snprintf(e->param, sizeof(e->param), "prompt");
+		(void)snprintf(e->expected, sizeof(e->expected), "what the picture shows");
+		return -1;
+	}
+	if (get_text("prompt", v, PROMPT_CHARS_MAX, &rq->prompt, e) < 0)
+		return -1;
+	s = rq->prompt;
+	if (!s[strspn(s, " \t\r\n")])
+		return err_field(e, ERR_VALUE, "prompt", "a text that is not empty", "'%s'", "");
+	return 0;
+}
+
+int
+image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e)
+{
+	const char *name;
+	unsigned unknown = 0;
+	json_t *v;
+
+	*rq = (struct image_request){ .n = 1,
+				      .output_compression = -1,
+				      .seed = -1,
+				      .guidance = -1,
+				      .strength = -1,
+				      .noise = -1 };
+	*model = NULL;
+	if (read_prompt(body, rq, e) < 0)
+		return -1;
+	json_object_foreach(body, name, v)
+	{
+		int p = 0;
+
+		if (json_is_null(v) || !strcmp(name, "prompt"))
+			continue;
+		if (!strcmp(name, "model")) {
+			if (get_text(name, v, TEXT_CHARS, model, e) < 0)
+				return -1;
+			continue;
+		}
+		while (p < PARAM__MAX && strcmp(name, image_param_name((enum image_param)p)) != 0)
+			p++;
+		if (p == PARAM__MAX) {
+			note_unknown(rq, name, ++unknown);
+			continue;
+		}
+		if (readers[p](name, v, rq, e) < 0)
+			return -1;
+		rq->given |= PARAM_BIT(p);
+	}
+	return 0;
+}
