@@ -7,7 +7,7 @@
 #include "base/utf8.h"
 
 static const struct err_row rows[ERR__MAX] = {
-#define X(kind, status, type, code, party, retry, en, zh, hint_en, hint_zh, command)               \
+#define X(kind, status, type, code, party, retry, en, zh, hint_en, hint_zh, command) \
 	[kind] = { status, type, code, party, retry, en, zh, hint_en, hint_zh, command },
 	ERR_CATALOGUE(X)
 #undef X
@@ -16,7 +16,7 @@ static const struct err_row rows[ERR__MAX] = {
 static const struct cause_row {
 	const char *name, *en, *zh, *hint_en, *hint_zh, *confidence;
 } causes[CAUSE__MAX] = {
-#define X(cause, name, en, zh, hint_en, hint_zh, confidence)                                       \
+#define X(cause, name, en, zh, hint_en, hint_zh, confidence) \
 	[cause] = { name, en, zh, hint_en, hint_zh, confidence },
 	ERR_CAUSES(X)
 #undef X
@@ -59,12 +59,13 @@ err_set(struct err *e, enum err_kind kind, const char *about_fmt, ...)
 
 int
 err_field(struct err *e, enum err_kind kind, const char *param, const char *expected,
-          const char *found_fmt, ...)
+	  const char *found_fmt, ...)
 {
 	va_list ap;
 
 	*e = (struct err){ .kind = kind };
 	(void)snprintf(e->param, sizeof(e->param), "%s", param);
+	e->param[utf8_cut(e->param, strlen(e->param))] = '\0';
 	(void)snprintf(e->expected, sizeof(e->expected), "%s", expected);
 	e->expected[utf8_cut(e->expected, strlen(e->expected))] = '\0';
 	va_start(ap, found_fmt);

@@ -75,7 +75,8 @@ utf8_cut(const char *s, size_t n)
 	/* Step back to the start of the last character, then see whether it is whole. */
 	while (start > 0 && n - start < 3 && ((unsigned char)s[start - 1] & 0xc0) == 0x80)
 		start--;
-	if (start > 0 && (unsigned char)s[start - 1] >= 0xc0 && !decode(s + start - 1, n - start + 1, &cp))
+	if (start > 0 && (unsigned char)s[start - 1] >= 0xc0 &&
+	    !decode(s + start - 1, n - start + 1, &cp))
 		return start - 1;
 	return n;
 }
@@ -92,7 +93,7 @@ void
 utf8_clip(char *out, size_t size, const char *s, size_t n, size_t max_chars)
 {
 	static const char more[] = "…";
-	size_t len = 0, i = 0;
+	size_t len = 0, i = 0, room = 0; /* room: the longest so far that "…" fits behind */
 	uint32_t cp;
 
 	while (i < n && max_chars-- > 0) {
@@ -100,7 +101,7 @@ utf8_clip(char *out, size_t size, const char *s, size_t n, size_t max_chars)
 		bool keep = c && harmless(cp);
 		size_t put = keep ? c : 1;
 
-		if (len + put + sizeof(more) > size)
+		if (len + put >= size)
 			break;
 		if (keep)
 			memcpy(out + len, s + i, c);
@@ -108,10 +109,15 @@ utf8_clip(char *out, size_t size, const char *s, size_t n, size_t max_chars)
 			out[len] = '?';
 		len += put;
 		i += c ? c : 1;
+		if (len + sizeof(more) <= size)
+			room = len;
 	}
-	if (i < n && len + sizeof(more) <= size) {
-		memcpy(out + len, more, sizeof(more) - 1);
-		len += sizeof(more) - 1;
+	if (i < n) {
+		len = room;
+		if (len + sizeof(more) <= size) {
+			memcpy(out + len, more, sizeof(more) - 1);
+			len += sizeof(more) - 1;
+		}
 	}
 	out[len] = '\0';
 }
