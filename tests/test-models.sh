@@ -44,7 +44,7 @@ call GET /v1/models/no-such-model-anywhere
 is_error "a model nobody has" 404 model_not_found model
 call GET "/v1/models/${first}x"
 is_error "a slip of the pen" 404 model_not_found
-like "a slip of the pen: the nearest name" "$first[^x]" "$(json_get message)"
+like "a slip of the pen: the nearest name" "${first}([^x]|\$)" "$(json_get message)"
 
 echo "# HEAD"
 call HEAD /v1/models
