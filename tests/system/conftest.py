@@ -13,7 +13,7 @@ def sim():
     """The scripted provider, one for all tests of a file."""
     simulator = support.start_sim()
     yield simulator
-    support.stop_sim(simulator)
+    simulator.stop()
 
 
 @pytest.fixture(scope="module")

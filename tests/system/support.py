@@ -386,3 +386,47 @@ def expect_error(answer, status, code, param=None, party=None, stage=None, bille
     elif status not in (502, 504) or billed:
         assert retry == "false", answer
     return error
+
+
+# ---- the provider ----
+
+SIM_KEY = "sk-sim-0123456789abcdefghij"
+GPT = ("gpt-image-1", "gpt-image-1-mini", "gpt-image-1.5", "gpt-image-2")
+DALLE = ("dall-e-2", "dall-e-3")
+RELAYS = ("relay-data-url", "relay-url", "relay-url-data", "relay-escaped", "relay-nulls", "relay-jpeg",
+          "relay-no-created")
+
+
+def start_sim(*arguments, **more):
+    """Call it in the main thread: the simulator ends with the thread that started it."""
+    from sim import client
+    return client.start(*arguments, **more)
+
+
+def sim_config(sim, faults=(), base_url=None):
+    """A configuration whose provider is the simulator.  A fault is a model: "gpt-image-1@truncate"."""
+    models = [*GPT, *DALLE, *RELAYS, "relay-404-once", "relay-error-200", "relay-empty", "relay-new-api",
+              "relay-async", *(f if "@" in f else f"gpt-image-1@{f}" for f in faults)]
+    return {
+        "providers": {"sim": {"dialect": "openai", "base_url": base_url or sim.base_url + "/v1",
+                              "api_key": SIM_KEY, "connect_timeout": "2s"}},
+        "models": {**{m: {"provider": "sim"} for m in models},
+                   "Qwen/Qwen-Image": {"provider": "sim", "upstream_model": "relay-url", "aliases": ["qwen-image"]},
+                   "gpt-4o-mini": {"provider": "sim", "type": "chat"}},
+        "defaults": {"image_model": "gpt-image-1"},
+    }
+
+
+class Watch:
+    """What the simulator is sent from here on."""
+
+    def __init__(self, sim):
+        self.sim, self.since = sim, sim.stats()["requests"]
+
+    def requests(self, kind=None):
+        return self.sim.requests(self.since, kind)
+
+    def one(self, kind="generate"):
+        found = self.requests(kind)
+        assert len(found) == 1, found
+        return found[0]

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from support import (EASEL, SLOW, Easel, adopt_orphans, alive, descendants, expect_error, merge, request,
-                     sim_config, stamp, wait_until)
+                     sim_config, wait_until)
 
 PROGRAMS = ("images-generations", "models", "health", "fallback")
 SECRET = "sk-proj-ServeTestProviderSecret0123456789"
@@ -321,7 +321,7 @@ def test_sigterm_does_not_wait_longer_than_the_drain(sim):
 
 
 def busy(sim):
-    return stamp(sim)["in_flight"]
+    return sim.stats()["in_flight"]
 
 
 def test_sigint_ends_it_like_sigterm():
