@@ -74,8 +74,8 @@ layers() {
 		else nextfile
 	}
 	/^#[ \t]*include[ \t]*[<"]fcgi/ {
-		if (FILENAME != "shared/http/fcgi.c") {
-			print FILENAME ":" FNR ": only shared/http/fcgi.c speaks FastCGI"; bad = 1
+		if (FILENAME != "shared/http/conn.c") {
+			print FILENAME ":" FNR ": only shared/http/conn.c speaks FastCGI"; bad = 1
 		}
 	}
 	/^#[ \t]*include[ \t]*"/ {

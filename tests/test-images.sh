@@ -70,7 +70,6 @@ echo "# refused"
 refused() {
 	post $path "$5"
 	is_error "$1" "$2" "$3" "$4"
-	is "$1: no retry is advised" false "$(header x-should-retry)"
 }
 refused "no prompt" 400 missing_required_parameter prompt '{}'
 refused "an empty prompt" 400 invalid_value prompt '{"prompt":""}'
@@ -85,7 +84,7 @@ refused "a model nobody has" 404 model_not_found model '{"prompt":"a panda","mod
 refused "no JSON" 400 invalid_json null 'prompt=a panda'
 refused "JSON cut off" 400 invalid_json null '{"prompt":"a pan'
 refused "a key twice" 400 duplicate_key prompt '{"prompt":"a panda","prompt":"a bear"}'
-refused "a list" 400 invalid_type null '[]'
+refused "a list" 400 invalid_type body '[]'
 refused "an empty body" 400 invalid_json null ''
 
 printf '{"prompt":"a panda"}' >"$tmp/request"

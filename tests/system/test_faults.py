@@ -138,8 +138,6 @@ def test_a_failure_is_told(easel, sim, fault, status, code, party, stage, billed
     error = expect_error(answer, status, code or found, param=None, party=party, stage=stage, billed=said)
     if stage is None:
         assert error["stage"].startswith("provider."), error
-    if status == 502:
-        assert answer.header("x-should-retry") == "false"
     upstream = error["upstream"]
     assert upstream["name"] == "sim"
     if theirs != 0:
