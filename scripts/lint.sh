@@ -144,5 +144,5 @@ check layers layers
 check shellcheck shell
 check cppcheck check_c
 check clang-tidy tidy
-echo "lint: $passed passed, $failed failed"
+echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]
