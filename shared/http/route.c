@@ -191,17 +191,23 @@ distance(const char *a, const char *b)
 	return row[n];
 }
 
+static bool
+is_exact(const struct endpoint *m)
+{
+	return m->path[strlen(m->path) - 1] != '*';
+}
+
 static const struct endpoint *
 nearest(const char *path)
 {
 	const struct endpoint *best = NULL;
-	unsigned best_distance = 4;
+	unsigned best_distance = 3;
 
 	for (size_t i = 0; i < MENU; i++) {
 		bool v1 = !strncmp(menu[i].path, "/v1/", 4);
 		unsigned d = distance(v1 ? core(path) : path, menu[i].path + (v1 ? 3 : 0));
 
-		if (menu[i].path[strlen(menu[i].path) - 1] != '*' && d < best_distance) {
+		if (is_exact(&menu[i]) && d < best_distance) {
 			best = &menu[i];
 			best_distance = d;
 		}
@@ -252,22 +258,30 @@ not_found(struct err *e, const char *method, const char *path, const char *why, 
 	return -1;
 }
 
+/* The path is an endpoint's: then it is the method that does not fit, or the program is not there. */
+static int
+wrong_method(const struct endpoint *m, const char *method, const char *path, char *allow,
+	     size_t allow_size, struct err *e)
+{
+	if (takes(m->methods, method))
+		return not_found(e, method, path, "", "This endpoint is not served here.");
+	(void)snprintf(allow, allow_size, "%s", m->methods);
+	return err_field(e, ERR_METHOD, "", m->methods, "%.16s", method);
+}
+
+/* Near misses come before the routes that take any last segment: /v1/images/generation is no picture's
+ * id. */
 int
 path_explain(const char *method, const char *path, char *allow, size_t allow_size, struct err *e)
 {
-	char trimmed[PATH_BYTES], hint[200];
+	char trimmed[PATH_BYTES], rest[PATH_BYTES], hint[200];
 	const struct endpoint *meant;
 	size_t n = strlen(path);
 
 	allow[0] = '\0';
 	for (size_t i = 0; i < MENU; i++)
-		if (path_matches(path, menu[i].path, NULL)) {
-			if (takes(menu[i].methods, method))
-				return not_found(e, method, path, "",
-						 "This endpoint is not served here.");
-			(void)snprintf(allow, allow_size, "%s", menu[i].methods);
-			return err_field(e, ERR_METHOD, "", menu[i].methods, "%.16s", method);
-		}
+		if (is_exact(&menu[i]) && path_matches(path, menu[i].path, NULL))
+			return wrong_method(&menu[i], method, path, allow, allow_size, e);
 	memcpy(trimmed, path, n + 1);
 	while (n > 1 && trimmed[n - 1] == '/')
 		trimmed[--n] = '\0';
@@ -291,6 +305,10 @@ path_explain(const char *method, const char *path, char *allow, size_t allow_siz
 			       meant->path, meant->what);
 		return not_found(e, method, path, "", hint);
 	}
+	for (size_t i = 0; i < MENU; i++)
+		if (path_matches(path, menu[i].path, rest) &&
+		    (!strchr(rest, '/') || strstr(menu[i].path, "models")))
+			return wrong_method(&menu[i], method, path, allow, allow_size, e);
 	return not_found(e, method, path, "",
 			 "POST /v1/images/generations makes pictures, GET /v1/models lists the "
 			 "models.");
