@@ -1,0 +1,1 @@
+"""The scripted provider: the only simulated thing among the tests."""
