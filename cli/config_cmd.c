@@ -1,0 +1,73 @@
+/*
+ * easel config: check, show, reference
+ */
+#include "cli.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+int
+cmd_config_check(const struct command *c, int argc, char **argv)
+{
+	const char *file = NULL;
+	bool json = false;
+	AUTO_PTR(config) conf = NULL;
+	const struct opt opts[] = { OPT_CONFIG(file), OPT_JSON(json), { NULL } };
+	int n = options_read(c, opts, argc, argv, NULL, 0), status;
+	json_t *warnings;
+
+	if (n < 0)
+		return OPTIONS_EXIT(n);
+	status = load_config(file, json, &conf);
+	if (status)
+		return status;
+	for (size_t i = 0; i < conf->warnings.n; i++)
+		say("warning: %s", conf->warnings.v[i]);
+	if (!json) {
+		(void)printf("%s is fine: %zu provider(s), %zu model(s)\n",
+			     conf->file[0] ? conf->file : "the configuration (no file)",
+			     conf->nproviders, conf->nmodels);
+		return CLI_OK;
+	}
+	warnings = json_array();
+	for (size_t i = 0; i < conf->warnings.n; i++)
+		(void)json_array_append_new(warnings, json_string(conf->warnings.v[i]));
+	return print_json(json_pack("{s:b, s:s, s:s, s:I, s:I, s:o}", "ok", 1, "file", conf->file,
+				    "state_dir", conf->state_dir, "providers",
+				    (json_int_t)conf->nproviders, "models",
+				    (json_int_t)conf->nmodels, "warnings", warnings));
+}
+
+int
+cmd_config_show(const struct command *c, int argc, char **argv)
+{
+	const char *file = NULL;
+	bool json = false, origin = false;
+	AUTO_PTR(config) conf = NULL;
+	const struct opt opts[] = { OPT_CONFIG(file),
+				    { "--origin", NULL, "say where each value came from", NULL,
+				      &origin },
+				    OPT_JSON(json),
+				    { NULL } };
+	int n = options_read(c, opts, argc, argv, NULL, 0), status;
+
+	if (n < 0)
+		return OPTIONS_EXIT(n);
+	status = load_config(file, json, &conf);
+	if (status)
+		return status;
+	config_show(conf, origin, json, stdout);
+	return CLI_OK;
+}
+
+int
+cmd_config_reference(const struct command *c, int argc, char **argv)
+{
+	const struct opt opts[] = { { NULL } };
+	int n = options_read(c, opts, argc, argv, NULL, 0);
+
+	if (n < 0)
+		return OPTIONS_EXIT(n);
+	config_reference_markdown(stdout);
+	return CLI_OK;
+}

@@ -1,0 +1,170 @@
+/*
+ * easel - the command line: the table of commands and what finds the right row in it
+ */
+#include "cli.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct command commands[] = {
+	{ "serve", "[--config FILE]", "Run the installation in the foreground", cmd_serve },
+	{ "config check", "[--config FILE] [--json]", "Check the configuration", cmd_config_check },
+	{ "config show", "[--config FILE] [--origin] [--json]",
+	  "Print the effective configuration, secrets masked", cmd_config_show },
+	{ "config reference", "", "Print the page of all settings as Markdown",
+	  cmd_config_reference },
+	{ "explain", "[CODE] [--json | --markdown]",
+	  "Say what an error code means and what mends it", cmd_explain },
+	{ "keys create", "--name NAME [--scope A,B] [--expires 30d] [--json]",
+	  "Make an API key and print it, once", cmd_keys_create },
+	{ "keys list", "[--json]", "List the API keys", cmd_keys_list },
+	{ "keys revoke", "ID_OR_NAME [--json]", "Revoke an API key", cmd_keys_revoke },
+	{ "db migrate", "[--json]", "Create or upgrade the tables of the store", cmd_db_migrate },
+	{ "version", "[--json]", "Print the version", cmd_version },
+};
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define WORD_MAX  32 /* bytes of a command's name */
+
+static void
+print_commands(FILE *out, const char *group)
+{
+	size_t n = group ? strlen(group) : 0;
+
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		if (!group || (!strncmp(commands[i].name, group, n) && commands[i].name[n] == ' '))
+			(void)fprintf(out, "  easel %-18s%s\n", commands[i].name,
+				      commands[i].summary);
+}
+
+static int
+help(FILE *out)
+{
+	(void)fprintf(out, "Easel: a self-hosted gateway for image generation.\n\n"
+			   "Usage: easel COMMAND [OPTION]...\n\n");
+	print_commands(out, NULL);
+	(void)fprintf(out,
+		      "\neasel COMMAND --help says more.  Exit status: 0 ok, 1 failed, 2 usage,\n"
+		      "3 configuration, 4 authentication, 5 not found, 6 provider failed,\n"
+		      "7 gateway unreachable, 8 still pending.\n");
+	return CLI_OK;
+}
+
+/* Is `word` the first word of commands of two words? */
+static bool
+is_group(const char *word)
+{
+	size_t n = strlen(word);
+
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		if (!strncmp(commands[i].name, word, n) && commands[i].name[n] == ' ')
+			return true;
+	return false;
+}
+
+static const struct command *
+find(const char *name)
+{
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int
+unknown(const char *name)
+{
+	const char *names[NCOMMANDS * 2 + 1];
+	char groups[NCOMMANDS][WORD_MAX];
+	const char *meant;
+	size_t n = 0;
+
+	for (size_t i = 0; i < NCOMMANDS; i++) {
+		(void)snprintf(groups[i], sizeof(groups[i]), "%.*s",
+			       (int)strcspn(commands[i].name, " "), commands[i].name);
+		names[n++] = commands[i].name;
+		names[n++] = groups[i];
+	}
+	names[n++] = "help";
+	meant = nearest_word(name, names, n);
+	if (meant)
+		say("there is no command '%s'; did you mean 'easel %s'?", name, meant);
+	else
+		say("there is no command '%s'; 'easel help' lists them", name);
+	return CLI_USAGE;
+}
+
+static bool
+is_help(const char *word)
+{
+	return !strcmp(word, "help") || !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
+static int
+dispatch(int argc, char **argv)
+{
+	char two[WORD_MAX * 2];
+	const struct command *c;
+
+	if (argc < 2) {
+		(void)help(stderr);
+		return CLI_USAGE;
+	}
+	if (!strcmp(argv[1], "--version"))
+		return cmd_version(find("version"), 0, argv + 2);
+	if (is_help(argv[1]) && argc == 2)
+		return help(stdout);
+	if (is_help(argv[1])) /* "help keys create" is "keys create --help" */
+		return dispatch(argc, (char *[]){ argv[0], argv[2], argc > 3 ? argv[3] : "--help",
+						  "--help", NULL });
+	c = find(argv[1]);
+	if (c)
+		return c->run(c, argc - 2, argv + 2);
+	if (!is_group(argv[1]))
+		return unknown(argv[1]);
+	if (argc == 2 || is_help(argv[2])) {
+		print_commands(argc == 2 ? stderr : stdout, argv[1]);
+		return argc == 2 ? CLI_USAGE : CLI_OK;
+	}
+	(void)snprintf(two, sizeof(two), "%s %s", argv[1], argv[2]);
+	c = find(two);
+	return c ? c->run(c, argc - 3, argv + 3) : unknown(two);
+}
+
+int
+cmd_version(const struct command *c, int argc, char **argv)
+{
+	bool json = false;
+	const struct opt opts[] = { OPT_JSON(json), { NULL } };
+	int n = options_read(c, opts, argc, argv, NULL, 0);
+
+	if (n < 0)
+		return OPTIONS_EXIT(n);
+	if (json)
+		return print_json(
+			json_pack("{s:s, s:s}", "name", "easel", "version", EASEL_VERSION));
+	(void)printf("easel %s\n", EASEL_VERSION);
+	return CLI_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+	int status, fd;
+
+	/* Started with a closed descriptor 0, 1 or 2, a socket or a file would take its place. */
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO && fcntl(fd, F_SETFD, 0) == 0);
+	if (fd >= 0)
+		(void)close(fd);
+
+	status = dispatch(argc, argv);
+	if (fflush(stdout) || ferror(stdout)) {
+		say("standard output cannot be written");
+		return status ? status : CLI_FAILED;
+	}
+	return status;
+}

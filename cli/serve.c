@@ -1,0 +1,253 @@
+/*
+ * easel serve - the whole installation in the foreground
+ *
+ * This process holds every listening socket and nothing else: it serves no request, so that whatever
+ * dies below it is started again without losing what waits in a backlog.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "access/fingerprint.h"
+#include "base/log.h"
+#include "cli.h"
+#include "front.h"
+#include "programs.h"
+#include "state.h"
+#include "supervise.h"
+
+#define FRONT_FDS_MAX   16384 /* descriptors of the web server */
+#define FRONT_FDS_LEAST 3072  /* below it, a thousand waiting requests do not fit */
+#define PORT_WAIT_MS    2000  /* for the web server of a killed run to end */
+
+struct serve {
+	struct config *conf;
+	struct state state;
+	struct programs programs;
+	struct front front;
+	int config_fd, log_pipe[2];
+	char lighttpd[PATH_MAX], lighttpd_conf[PATH_MAX];
+	char listen_pid[LISTEN_PID_TEXT];
+	char *front_argv[6], *front_envp[8];
+	struct child children[NPROGRAMS + 1];
+	int64_t max_fds, drain_ms;
+};
+
+static void
+serve_done(struct serve *s)
+{
+	programs_close(&s->programs);
+	if (s->front.fd >= 0)
+		(void)close(s->front.fd);
+	if (s->config_fd >= 0)
+		(void)close(s->config_fd);
+	for (int i = 0; i < 2; i++)
+		if (s->log_pipe[i] >= 0)
+			(void)close(s->log_pipe[i]);
+	state_close(&s->state);
+	config_free(s->conf);
+}
+
+/* No core (it would hold secrets), as many descriptors as there may be, no orphan that gets away. */
+static void
+set_limits(struct serve *s)
+{
+	struct rlimit core = { 0, 0 }, files;
+
+	(void)setrlimit(RLIMIT_CORE, &core);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+		s->max_fds =
+			files.rlim_max < FRONT_FDS_MAX ? (int64_t)files.rlim_max : FRONT_FDS_MAX;
+	}
+	if (s->max_fds < FRONT_FDS_LEAST)
+		log_warn(NULL,
+			 "only %lld open files are allowed (ulimit -Hn): fewer than a "
+			 "thousand requests at once",
+			 (long long)s->max_fds);
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+#ifndef EASEL_SANITIZED /* the leak checker attaches to its own process */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
+static void
+say_warnings(const struct config *c)
+{
+	for (size_t i = 0; i < c->warnings.n; i++)
+		log_warn(NULL, "%s", c->warnings.v[i]);
+	if (!c->auth.required)
+		log_warn(NULL,
+			 "[auth] required = false: EVERY ROUTE IS OPEN to whoever reaches %s, and "
+			 "may spend",
+			 c->server.listen);
+}
+
+static int
+prepare_store(const struct config *c, struct err *e)
+{
+	AUTO_PTR(store) store = NULL;
+
+	if (store_open(&store, c->store.url, c->state_dir, true, e) < 0)
+		return -1;
+	return fingerprint_init(c->state_dir, e);
+}
+
+/* Hands the configuration on, and forgets the environment that secrets came from. */
+static int
+hand_on_config(struct serve *s, struct err *e)
+{
+	s->config_fd = config_snapshot(s->conf, e);
+	if (s->config_fd < 0)
+		return -1;
+	/* The web server has no business with it: only a program's start clears this again. */
+	(void)fcntl(s->config_fd, F_SETFD, FD_CLOEXEC);
+	config_wipe_environment(s->conf);
+	programs_environment(&s->programs, s->config_fd);
+	return 0;
+}
+
+static int
+prepare_front(struct serve *s, struct err *e)
+{
+	size_t n = 0;
+
+	if (find_command("lighttpd", s->lighttpd) < 0)
+		return err_set(e, ERR_CONFIG, "lighttpd is not installed (apt install lighttpd).");
+	if (path_join(s->lighttpd_conf, s->state.run, "lighttpd.conf", e) < 0)
+		return -1;
+	/* A web server that talks too much for us to follow shall lose lines, not wait. */
+	if (pipe2(s->log_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_set(e, ERR_INTERNAL, "pipe: %s", strerror(errno));
+	s->front_argv[n++] = s->lighttpd;
+	s->front_argv[n++] = (char *)"-D";
+	s->front_argv[n++] = (char *)"-f";
+	s->front_argv[n++] = s->lighttpd_conf;
+	n = 0;
+	for (char **v = s->programs.envp; *v; v++)
+		if (!strncmp(*v, "PATH=", 5) || !strncmp(*v, "TZ=", 3))
+			s->front_envp[n++] = *v;
+	s->front_envp[n++] = (char *)"LISTEN_FDS=1";
+	s->front_envp[n] = s->listen_pid;
+	return 0;
+}
+
+/* The web server first: it is ready by the time the programs are. */
+static size_t
+list_children(struct serve *s)
+{
+	size_t n = 0;
+
+	s->children[n++] = (struct child){ .name = "lighttpd",
+					   .argv = s->front_argv,
+					   .envp = s->front_envp,
+					   .stdin_fd = -1,
+					   .stderr_fd = s->log_pipe[1],
+					   .listen_fd = s->front.fd,
+					   .keep_fd = -1,
+					   .listen_pid = s->listen_pid,
+					   .front = true };
+	for (size_t i = 0; i < NPROGRAMS; i++) {
+		if (s->programs.fd[i] < 0)
+			continue;
+		s->children[n++] = (struct child){ .name = program_names[i],
+						   .argv = s->programs.argv[i],
+						   .envp = s->programs.envp,
+						   .stdin_fd = s->programs.fd[i],
+						   .stderr_fd = -1,
+						   .listen_fd = -1,
+						   .keep_fd = s->config_fd };
+		s->programs.fd[i] = -1; /* the supervisor closes it */
+	}
+	return n;
+}
+
+static int64_t
+longest_drain_ms(const struct config *c)
+{
+	int64_t most = 0;
+
+	for (size_t i = 0; i < NPROGRAMS; i++) {
+		int64_t ms = config_process(c, program_names[i]).drain_ms;
+
+		most = ms > most ? ms : most;
+	}
+	return most;
+}
+
+static int
+prepare(struct serve *s, struct err *e)
+{
+	if (s->conf->server.tls_certificate[0] || s->conf->server.tls_key[0])
+		return err_set(e, ERR_CONFIG,
+			       "[server] tls_certificate: 'easel serve' does not speak TLS yet; "
+			       "put it behind a server that does.");
+	s->drain_ms = longest_drain_ms(s->conf);
+	if (state_open(&s->state, s->conf, e) < 0 || prepare_store(s->conf, e) < 0 ||
+	    programs_open(&s->programs, &s->state, e) < 0 ||
+	    front_listen(s->conf->server.listen, s->state.was_killed ? PORT_WAIT_MS : 0, &s->front,
+			 e) < 0 ||
+	    front_configure(s->conf, &s->state, &s->programs, s->front.url, s->max_fds, s->drain_ms,
+			    e) < 0 ||
+	    hand_on_config(s, e) < 0 || prepare_front(s, e) < 0)
+		return -1;
+	return 0;
+}
+
+static int
+serve(struct serve *s, int64_t exec_us)
+{
+	struct supervisor sup = { .front = &s->front, .exec_us = exec_us };
+	struct err e;
+	int signal_fd, status;
+
+	log_init("easel", (int)s->conf->log.level, s->conf->log.format == LOG_JSON);
+	say_warnings(s->conf);
+	set_limits(s);
+	if (prepare(s, &e) < 0)
+		return report(&e, false);
+	signal_fd = supervise_signals(&e);
+	if (signal_fd < 0)
+		return report(&e, false);
+	sup.children = s->children;
+	sup.n = list_children(s);
+	sup.log_fd = s->log_pipe[0];
+	sup.drain_ms = s->drain_ms;
+	status = supervise(&sup, signal_fd);
+	for (size_t i = 0; i < sup.n; i++)
+		if (s->children[i].stdin_fd >= 0)
+			(void)close(s->children[i].stdin_fd);
+	(void)close(signal_fd);
+	return status;
+}
+
+int
+cmd_serve(const struct command *c, int argc, char **argv)
+{
+	const char *file = NULL;
+	const struct opt opts[] = { OPT_CONFIG(file), { NULL } };
+	int n = options_read(c, opts, argc, argv, NULL, 0), status;
+	int64_t exec_us = clock_us();
+	struct serve *s;
+
+	if (n < 0)
+		return OPTIONS_EXIT(n);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return CLI_FAILED;
+	s->front.fd = s->config_fd = s->log_pipe[0] = s->log_pipe[1] = s->state.lock_fd = -1;
+	for (size_t i = 0; i < NPROGRAMS; i++)
+		s->programs.fd[i] = -1;
+	status = load_config(file, false, &s->conf);
+	if (status == CLI_OK)
+		status = serve(s, exec_us);
+	serve_done(s);
+	free(s);
+	return status;
+}

@@ -1,0 +1,330 @@
+#include "access/keys.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "access/bearer.h"
+#include "access/fingerprint.h"
+#include "base/id.h"
+#include "base/utf8.h"
+
+#define KEY_RANDOM_BYTES 32
+#define HINT_RANDOM      4 /* characters after the prefix that a key is recognised by */
+
+/*
+ * Less than the second in which a revocation must work everywhere.  The cache is asked once a request,
+ * the store once a second and key.
+ */
+#define CACHE_TTL_US 900000
+/*
+ * A key lives in the set that its hash names.  The last way of each set is for hashes that are no key:
+ * guessing pushes out other guesses, never a key.
+ */
+#define CACHE_SETS 64
+#define CACHE_WAYS 4
+
+static const struct {
+	unsigned bit;
+	const char *name;
+} scope_names[] = {
+	{ SCOPE_IMAGES, "images" },     { SCOPE_CHAT, "chat" },       { SCOPE_TASKS, "tasks" },
+	{ SCOPE_REQUESTS, "requests" }, { SCOPE_METRICS, "metrics" }, { SCOPE_ADMIN, "admin" },
+};
+#define SCOPES      (sizeof(scope_names) / sizeof(*scope_names))
+#define SCOPE_WORDS "images, chat, tasks, requests, metrics, admin"
+#define SCOPE_ALL \
+	(SCOPE_IMAGES | SCOPE_CHAT | SCOPE_TASKS | SCOPE_REQUESTS | SCOPE_METRICS | SCOPE_ADMIN)
+
+/* What is known of a hash. */
+struct verdict {
+	bool found;
+	int64_t revoked_ms;
+	struct principal who;
+};
+
+struct entry {
+	unsigned char hash[KEY_HASH_BYTES];
+	int64_t until_us; /* 0: empty */
+	struct verdict v;
+};
+
+struct authenticator {
+	struct store *store;
+	EVP_MD *sha256; /* fetched once: a lookup by name costs more than the digest */
+	bool required;
+	pthread_mutex_t mutex;
+	struct entry cache[CACHE_SETS][CACHE_WAYS];
+};
+
+int
+scopes_parse(const char *text, unsigned *out, struct err *e)
+{
+	unsigned bits = 0;
+
+	for (const char *p = text;; p++) {
+		size_t n, i;
+
+		p += strspn(p, " ");
+		n = strcspn(p, ", ");
+		for (i = 0; i < SCOPES; i++)
+			if (strlen(scope_names[i].name) == n && !memcmp(p, scope_names[i].name, n))
+				break;
+		if (i == SCOPES) {
+			char shown[48];
+
+			utf8_clip(shown, sizeof(shown), p, n, 32);
+			return err_field(e, ERR_VALUE, "scopes", "some of " SCOPE_WORDS, "'%s'",
+					 shown);
+		}
+		bits |= scope_names[i].bit;
+		p += n;
+		p += strspn(p, " ");
+		if (!*p)
+			break;
+		if (*p != ',')
+			return err_field(e, ERR_VALUE, "scopes", "words with commas between them",
+					 "a space");
+	}
+	*out = bits;
+	return 0;
+}
+
+void
+scopes_text(unsigned scopes, char out[SCOPES_TEXT])
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < SCOPES; i++)
+		if (scopes & scope_names[i].bit)
+			len += (size_t)snprintf(out + len, SCOPES_TEXT - len, "%s%s",
+						len ? "," : "", scope_names[i].name);
+}
+
+/* RFC 4648 section 5, without padding: what fits a header and a URL as it stands. */
+static void
+base64url(char *out, const unsigned char *in, size_t n)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	unsigned acc = 0, bits = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		acc = acc << 8 | in[i];
+		for (bits += 8; bits >= 6; bits -= 6)
+			*out++ = digits[acc >> (bits - 6) & 63];
+	}
+	if (bits)
+		*out++ = digits[acc << (6 - bits) & 63];
+	*out = '\0';
+}
+
+int
+key_create(struct store *s, const char *name, unsigned scopes, int64_t expires_ms,
+	   struct key_record *out, char key_text[KEY_TEXT], const struct deadline *d, struct err *e)
+{
+	unsigned char random[KEY_RANDOM_BYTES];
+	struct key_record k = { .scopes = scopes, .expires_ms = expires_ms };
+	size_t n = strlen(name);
+
+	if (!n || n >= sizeof(k.name) || !utf8_valid(name, n))
+		return err_field(e, ERR_VALUE, "name", "1 to 127 bytes of UTF-8", "%zu bytes", n);
+	if (!scopes || scopes & ~(unsigned)SCOPE_ALL)
+		return err_field(e, ERR_VALUE, "scopes", "some of " SCOPE_WORDS, "none of them");
+	if (RAND_bytes(random, sizeof(random)) != 1)
+		return err_set(e, ERR_INTERNAL, "no random numbers");
+	memcpy(key_text, KEY_PREFIX, sizeof(KEY_PREFIX));
+	base64url(key_text + sizeof(KEY_PREFIX) - 1, random, sizeof(random));
+	OPENSSL_cleanse(random, sizeof(random));
+
+	id_make("key_", k.id, sizeof(k.id));
+	memcpy(k.name, name, n + 1);
+	(void)snprintf(k.hint, sizeof(k.hint), "%.*s", (int)sizeof(KEY_PREFIX) - 1 + HINT_RANDOM,
+		       key_text);
+	k.created_ms = clock_wall_ms();
+	if (EVP_Digest(key_text, strlen(key_text), k.hash, NULL, EVP_sha256(), NULL) != 1) {
+		(void)err_set(e, ERR_INTERNAL, "SHA-256 failed");
+		goto failed;
+	}
+	if (store_key_add(s, &k, d, e) < 0)
+		goto failed;
+	*out = k;
+	return 0;
+failed: /* a key that is not stored is no key: leave no copy */
+	OPENSSL_cleanse(key_text, KEY_TEXT);
+	return -1;
+}
+
+int
+authenticator_open(struct authenticator **out, struct store *s, const char *state_dir,
+		   bool required, struct err *e)
+{
+	AUTO_PTR(authenticator) a = NULL;
+
+	if (fingerprint_init(state_dir, e) < 0)
+		return -1;
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	(void)pthread_mutex_init(&a->mutex, NULL);
+	a->store = s;
+	a->required = required;
+	a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (!a->sha256)
+		return err_set(e, ERR_INTERNAL, "no SHA-256");
+	*out = TAKE_PTR(a);
+	return 0;
+}
+
+void
+authenticator_free(struct authenticator *a)
+{
+	if (!a)
+		return;
+	EVP_MD_free(a->sha256);
+	(void)pthread_mutex_destroy(&a->mutex);
+	free(a);
+}
+
+static struct entry *
+cache_set(struct authenticator *a, const unsigned char *hash)
+{
+	return a->cache[hash[0] % CACHE_SETS];
+}
+
+static bool
+cache_get(struct authenticator *a, const unsigned char *hash, int64_t now_us, struct verdict *v)
+{
+	struct entry *set = cache_set(a, hash);
+	bool hit = false;
+
+	(void)pthread_mutex_lock(&a->mutex);
+	for (int w = 0; w < CACHE_WAYS && !hit; w++)
+		if (set[w].until_us > now_us && !CRYPTO_memcmp(set[w].hash, hash, KEY_HASH_BYTES)) {
+			*v = set[w].v;
+			hit = true;
+		}
+	(void)pthread_mutex_unlock(&a->mutex);
+	return hit;
+}
+
+static void
+cache_put(struct authenticator *a, const unsigned char *hash, int64_t until_us,
+	  const struct verdict *v)
+{
+	struct entry *set = cache_set(a, hash), *to = &set[CACHE_WAYS - 1];
+
+	(void)pthread_mutex_lock(&a->mutex);
+	if (v->found) {
+		/* The same key's old entry, else the one that ends first. */
+		to = &set[0];
+		for (int w = 0; w < CACHE_WAYS - 1; w++) {
+			if (!CRYPTO_memcmp(set[w].hash, hash, KEY_HASH_BYTES)) {
+				to = &set[w];
+				break;
+			}
+			if (set[w].until_us < to->until_us)
+				to = &set[w];
+		}
+	}
+	memcpy(to->hash, hash, KEY_HASH_BYTES);
+	to->until_us = until_us;
+	to->v = *v;
+	(void)pthread_mutex_unlock(&a->mutex);
+}
+
+/* What the store says of the token, at most CACHE_TTL_US ago. */
+static int
+look_up(struct authenticator *a, const char *token, size_t n, struct verdict *v,
+	const struct deadline *d, struct err *e)
+{
+	unsigned char hash[KEY_HASH_BYTES];
+	int64_t now_us = clock_us();
+	struct key_record k;
+	bool found;
+
+	if (EVP_Digest(token, n, hash, NULL, a->sha256, NULL) != 1)
+		return err_set(e, ERR_INTERNAL, "SHA-256 failed");
+	if (cache_get(a, hash, now_us, v))
+		return 0;
+	if (store_key_by_hash(a->store, hash, &k, &found, d, e) < 0)
+		return -1;
+	*v = (struct verdict){ 0 };
+	/* The store found it by an index, which is not constant in time; this comparison decides. */
+	if (found && !CRYPTO_memcmp(k.hash, hash, KEY_HASH_BYTES)) {
+		v->found = true;
+		v->revoked_ms = k.revoked_ms;
+		v->who.scopes = k.scopes;
+		v->who.expires_ms = k.expires_ms;
+		memcpy(v->who.id, k.id, sizeof(v->who.id));
+		memcpy(v->who.name, k.name, sizeof(v->who.name));
+	}
+	fingerprint(token, n, v->who.fingerprint);
+	cache_put(a, hash, now_us + CACHE_TTL_US, v);
+	return 0;
+}
+
+static int
+refuse_expired(struct err *e, int64_t expires_ms)
+{
+	time_t at = (time_t)(expires_ms / 1000);
+	char text[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&at, &tm))
+		(void)strftime(text, sizeof(text), " on %Y-%m-%dT%H:%M:%SZ", &tm);
+	return bearer_refuse(e, ERR_KEY, CAUSE_KEY_EXPIRED, "%s", text);
+}
+
+static int
+judge_scope(const struct principal *who, unsigned scope, struct err *e)
+{
+	char expected[SCOPES_TEXT], found[SCOPES_TEXT];
+
+	if (who->scopes & SCOPE_ADMIN || (who->scopes & scope) == scope)
+		return 0;
+	scopes_text(scope, expected);
+	scopes_text(who->scopes, found);
+	(void)err_field(e, ERR_SCOPE, "", expected, "%s", found);
+	e->stage = "auth";
+	return -1;
+}
+
+int
+authenticate(struct authenticator *a, const char *authorization, const char *query, unsigned scope,
+	     struct principal *out, const struct deadline *d, struct err *e)
+{
+	struct verdict v;
+	const char *token;
+	size_t n;
+
+	if (!a->required) {
+		*out = (struct principal){ .id = "anonymous",
+					   .name = "anonymous",
+					   .fingerprint = "00000000",
+					   .scopes = SCOPE_ALL };
+		return 0;
+	}
+	if (bearer_token(authorization, query, &token, &n, e) < 0)
+		return -1;
+	if (look_up(a, token, n, &v, d, e) < 0) {
+		e->stage = "auth";
+		return -1;
+	}
+	if (!v.found)
+		return bearer_refuse(e, ERR_KEY, CAUSE_UNKNOWN, "%zu characters, fingerprint %s", n,
+				     v.who.fingerprint);
+	if (v.revoked_ms)
+		return bearer_refuse(e, ERR_KEY, CAUSE_REVOKED, "%s", "");
+	if (v.who.expires_ms && v.who.expires_ms <= clock_wall_ms())
+		return refuse_expired(e, v.who.expires_ms);
+	if (judge_scope(&v.who, scope, e) < 0)
+		return -1;
+	*out = v.who;
+	return 0;
+}

@@ -1,0 +1,364 @@
+#include "job/intent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/deadline.h"
+
+/*
+ * The file: a header, then the slots, each some whole cache lines so that two threads never write the
+ * same one.  Another version of Easel may find it after an upgrade: the header says what it is, and the
+ * fields of a slot keep their places as long as FILE_VERSION stays.
+ */
+#define FILE_MAGIC   0x746e65746e49736cU
+#define FILE_VERSION 1
+#define CACHE_LINE   64
+#define SLOTS_MAX    65536
+#define NAMES_MAX    64 /* files of dead processes that had this program's name and number */
+
+struct header {
+	uint64_t magic;
+	uint32_t version, slot_bytes, slots, pid;
+	char program[32];
+} __attribute__((aligned(2 * CACHE_LINE)));
+
+struct intent {
+	/* Written last and with release: whoever reads a stage reads whole fields. */
+	_Atomic uint32_t stage;
+	uint32_t unused;
+	int64_t created_ms;
+	char request_id[40];
+	char key_id[32];
+	char model[128];
+	char provider[64];
+	char upstream_id[96];
+} __attribute__((aligned(CACHE_LINE)));
+
+/* This process's file. */
+static struct {
+	pthread_mutex_t mutex; /* guards free_slots */
+	struct header *map;
+	struct intent *slots;
+	size_t map_bytes;
+	uint32_t *free_slots; /* a stack: the slot given back last has warm cache lines */
+	uint32_t nfree;
+	int fd, dir; /* fd holds the lock */
+	char name[96];
+} own = { .mutex = PTHREAD_MUTEX_INITIALIZER, .fd = -1, .dir = -1 };
+
+static const char *const stage_names[] = {
+	[INTENT_ACCEPTED] = "accepted",
+	[INTENT_SUBMITTING] = "provider.submit",
+	[INTENT_WAITING] = "provider.wait",
+	[INTENT_STORING] = "store",
+};
+#define STAGES (sizeof(stage_names) / sizeof(*stage_names))
+
+static int
+failed(struct err *e, const char *what)
+{
+	int saved = errno;
+
+	if (saved == ENOSPC || saved == EDQUOT)
+		(void)err_set(e, ERR_STORAGE_FULL, "intent");
+	else
+		(void)err_set(e, ERR_CONFIG, "state_dir/run/intent cannot be used.");
+	err_detail(e, "run/intent: %s: %s", what, strerror(saved));
+	return -1;
+}
+
+/* Opens state_dir/run/intent, making what lacks of it. */
+static int
+open_folder(const char *state_dir, struct err *e)
+{
+	static const char *const below[] = { "run", "intent" };
+	int dir;
+
+	if (mkdir(state_dir, 0700) < 0 && errno != EEXIST)
+		return failed(e, "mkdir");
+	dir = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; dir >= 0 && i < sizeof(below) / sizeof(*below); i++) {
+		AUTO_FD int up = dir;
+
+		dir = mkdirat(up, below[i], 0700) < 0 && errno != EEXIST
+			      ? -1
+			      : openat(up, below[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	return dir < 0 ? failed(e, "open") : dir;
+}
+
+/* Is the file that `fd` is still the one under this name? */
+static bool
+is_current(int dir, const char *name, int fd)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/*
+ * A new file, locked.  A name that is taken belongs to a dead process that had our number, with jobs in
+ * it that nobody has recovered yet: it is left alone.  Between open and flock a recovering process may
+ * take the empty file for a dead one's and remove it: then it is made again.
+ */
+static int
+make_locked(int dir, const char *program, char *name, size_t size)
+{
+	for (int i = 0; i < NAMES_MAX; i++) {
+		int fd;
+
+		if (snprintf(name, size, i ? "%s.%d.%d" : "%s.%d", program, (int)getpid(), i) >=
+		    (int)size) {
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0 && errno != EEXIST)
+			return -1;
+		if (fd >= 0 && flock(fd, LOCK_EX) == 0 && is_current(dir, name, fd))
+			return fd;
+		if (fd >= 0)
+			(void)close(fd);
+	}
+	errno = EEXIST;
+	return -1;
+}
+
+/* Reserves the blocks too: a store to a hole on a full disk would be SIGBUS. */
+static int
+map_file(int fd, unsigned slots, const char *program)
+{
+	size_t bytes = sizeof(struct header) + slots * sizeof(struct intent);
+	struct header *h;
+	int code = fchmod(fd, 0600) < 0 ? errno : posix_fallocate(fd, 0, (off_t)bytes);
+
+	if (code) {
+		errno = code;
+		return -1;
+	}
+	h = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (h == MAP_FAILED)
+		return -1;
+	own.map = h;
+	own.map_bytes = bytes;
+	own.slots = (struct intent *)(h + 1);
+	h->version = FILE_VERSION;
+	h->slot_bytes = sizeof(struct intent);
+	h->slots = slots;
+	h->pid = (uint32_t)getpid();
+	(void)snprintf(h->program, sizeof(h->program), "%s", program);
+	h->magic = FILE_MAGIC;
+	return 0;
+}
+
+int
+intent_open(const char *state_dir, const char *program, unsigned slots, struct err *e)
+{
+	if (own.map || !slots || slots > SLOTS_MAX)
+		return err_set(e, ERR_INTERNAL, "intent_open: %u slots", slots);
+	own.dir = open_folder(state_dir, e);
+	if (own.dir < 0)
+		return -1;
+	own.free_slots = calloc(slots, sizeof(*own.free_slots));
+	own.fd = make_locked(own.dir, program, own.name, sizeof(own.name));
+	if (!own.free_slots || own.fd < 0 || map_file(own.fd, slots, program) < 0) {
+		(void)failed(e, "make");
+		if (own.fd >= 0)
+			(void)unlinkat(own.dir, own.name, 0);
+		intent_close();
+		return -1;
+	}
+	for (own.nfree = 0; own.nfree < slots; own.nfree++)
+		own.free_slots[own.nfree] = slots - 1 - own.nfree;
+	return 0;
+}
+
+void
+intent_close(void)
+{
+	if (own.map) {
+		if (own.nfree == own.map->slots)
+			(void)unlinkat(own.dir, own.name, 0);
+		(void)munmap(own.map, own.map_bytes);
+	}
+	if (own.fd >= 0)
+		(void)close(own.fd);
+	if (own.dir >= 0)
+		(void)close(own.dir);
+	free(own.free_slots);
+	own.map = NULL;
+	own.slots = NULL;
+	own.free_slots = NULL;
+	own.nfree = 0;
+	own.fd = own.dir = -1;
+}
+
+static void
+put(char *to, size_t size, const char *text)
+{
+	size_t n = strnlen(text, size - 1);
+
+	memcpy(to, text, n);
+	to[n] = '\0';
+}
+
+struct intent *
+intent_take(const char *request_id, const char *key_id, const char *model, const char *provider)
+{
+	struct intent *i = NULL;
+
+	(void)pthread_mutex_lock(&own.mutex);
+	if (own.nfree)
+		i = &own.slots[own.free_slots[--own.nfree]];
+	(void)pthread_mutex_unlock(&own.mutex);
+	if (!i)
+		return NULL;
+	i->created_ms = clock_wall_ms();
+	put(i->request_id, sizeof(i->request_id), request_id);
+	put(i->key_id, sizeof(i->key_id), key_id);
+	put(i->model, sizeof(i->model), model);
+	put(i->provider, sizeof(i->provider), provider);
+	i->upstream_id[0] = '\0';
+	atomic_store_explicit(&i->stage, INTENT_ACCEPTED, memory_order_release);
+	return i;
+}
+
+void
+intent_stage(struct intent *i, enum intent_stage stage)
+{
+	atomic_store_explicit(&i->stage, stage, memory_order_release);
+}
+
+void
+intent_upstream_id(struct intent *i, const char *id)
+{
+	size_t n = strnlen(id, sizeof(i->upstream_id) - 1);
+
+	/*
+	 * The first byte goes out first and in last: between, the field reads as empty, never as half an
+	 * id.  The exchange is for its acquire: nothing that follows is stored before it.
+	 */
+	(void)__atomic_exchange_n(&i->upstream_id[0], '\0', __ATOMIC_ACQ_REL);
+	if (!n)
+		return;
+	memcpy(i->upstream_id + 1, id + 1, n - 1);
+	i->upstream_id[n] = '\0';
+	__atomic_store_n(&i->upstream_id[0], id[0], __ATOMIC_RELEASE);
+}
+
+void
+intent_release(struct intent *i)
+{
+	if (!i)
+		return;
+	atomic_store_explicit(&i->stage, INTENT_FREE, memory_order_release);
+	(void)pthread_mutex_lock(&own.mutex);
+	own.free_slots[own.nfree++] = (uint32_t)(i - own.slots);
+	(void)pthread_mutex_unlock(&own.mutex);
+}
+
+static void
+make_record(const struct header *h, struct intent *i, uint32_t stage, struct job_record *j)
+{
+	/* The file is not to be trusted to end its texts. */
+	i->request_id[sizeof(i->request_id) - 1] = '\0';
+	i->key_id[sizeof(i->key_id) - 1] = '\0';
+	i->model[sizeof(i->model) - 1] = '\0';
+	i->provider[sizeof(i->provider) - 1] = '\0';
+	i->upstream_id[sizeof(i->upstream_id) - 1] = '\0';
+
+	*j = (struct job_record){ .created_ms = i->created_ms, .ended_ms = clock_wall_ms() };
+	/* The same id whoever recovers it, so that doing so twice makes one record. */
+	put(j->id, sizeof(j->id), i->request_id);
+	put(j->request_id, sizeof(j->request_id), i->request_id);
+	put(j->key_id, sizeof(j->key_id), i->key_id);
+	(void)snprintf(j->program, sizeof(j->program), "%.*s", (int)sizeof(h->program), h->program);
+	put(j->model, sizeof(j->model), i->model);
+	put(j->provider, sizeof(j->provider), i->provider);
+	put(j->upstream_id, sizeof(j->upstream_id), i->upstream_id);
+	put(j->stage, sizeof(j->stage), stage_names[stage]);
+	put(j->outcome, sizeof(j->outcome),
+	    stage >= INTENT_SUBMITTING ? "outcome_unknown" : "handler_crashed");
+}
+
+/*
+ * Hands out what is in a dead process's file, which is locked.  Read and written by call, not mapped:
+ * a file that somebody cuts short is then an error and not SIGBUS.  Each slot is freed after fn had
+ * it: if this process dies in the middle, the next one goes on there.
+ * The number of jobs; *keep: the file is not ours to remove.
+ */
+static int
+recover_slots(int fd, bool *keep, void (*fn)(const struct job_record *j, void *arg), void *arg)
+{
+	struct header h;
+	int n = 0;
+
+	/* Its owner died before it took a job, or it is no file of ours. */
+	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != FILE_MAGIC)
+		return 0;
+	*keep = h.version != FILE_VERSION || h.slot_bytes != sizeof(struct intent);
+	for (uint32_t s = 0; !*keep && s < h.slots && s < SLOTS_MAX; s++) {
+		off_t at = (off_t)(sizeof(h) + s * sizeof(struct intent));
+		uint32_t stage, none = INTENT_FREE;
+		struct job_record j;
+		struct intent i;
+
+		if (pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i))
+			break;
+		stage = atomic_load_explicit(&i.stage, memory_order_relaxed);
+		if (stage == INTENT_FREE || stage >= STAGES)
+			continue;
+		make_record(&h, &i, stage, &j);
+		fn(&j, arg);
+		n++;
+		(void)!pwrite(fd, &none, sizeof(none), at + (off_t)offsetof(struct intent, stage));
+	}
+	return n;
+}
+
+int
+intent_recover(const char *state_dir, void (*fn)(const struct job_record *j, void *arg), void *arg,
+	       struct err *e)
+{
+	int dir = open_folder(state_dir, e), n = 0;
+	struct dirent *entry;
+	DIR *list;
+
+	if (dir < 0)
+		return -1;
+	list = fdopendir(dir);
+	if (!list) {
+		(void)failed(e, "list");
+		(void)close(dir);
+		return -1;
+	}
+	while ((entry = readdir(list))) {
+		bool keep = false;
+		AUTO_FD int fd = entry->d_name[0] == '.'
+					 ? -1
+					 : openat(dir, entry->d_name,
+						  O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+		/* A living owner, this process too, holds the lock by a descriptor of its own. */
+		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ||
+		    !is_current(dir, entry->d_name, fd))
+			continue;
+		n += recover_slots(fd, &keep, fn, arg);
+		if (!keep)
+			(void)unlinkat(dir, entry->d_name, 0);
+	}
+	(void)closedir(list);
+	return n;
+}

@@ -1,0 +1,387 @@
+#include "store/sqlite_pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+struct pool {
+	char *path;
+	const struct schema *schema;
+	pthread_mutex_t mutex; /* guards what follows */
+	pthread_cond_t given;  /* on CLOCK_MONOTONIC, as deadlines are */
+	struct conn *idle;     /* last in, first out */
+	unsigned open;
+};
+
+/*
+ * SQLite's words go to the log.  A table that went missing has an error of its own, because its remedy
+ * is another one; SQLite tells it apart only by its text.
+ */
+static int
+sqlite_failed(struct conn *c, struct err *e)
+{
+	static const char no_table[] = "no such table: ";
+	const char *said = c->db ? sqlite3_errmsg(c->db) : "out of memory";
+	int code = c->db ? sqlite3_extended_errcode(c->db) : SQLITE_NOMEM;
+
+	if ((code & 0xff) == SQLITE_ERROR && !strncmp(said, no_table, sizeof(no_table) - 1)) {
+		const char *name = said + sizeof(no_table) - 1;
+
+		return err_set(e, ERR_SCHEMA_MISSING, "%s",
+			       strncmp(name, "main.", 5) ? name : name + 5);
+	}
+	(void)err_set(e, ERR_STORE, "sqlite");
+	err_detail(e, "sqlite: %s (%d)", said, code);
+	return -1;
+}
+
+static int
+conn_exec(struct conn *c, const char *sql, struct err *e)
+{
+	return sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_failed(c, e);
+}
+
+static int
+conn_int(struct conn *c, const char *sql, int *out, struct err *e)
+{
+	sqlite3_stmt *s = NULL;
+	int rc = -1;
+
+	if (sqlite3_prepare_v2(c->db, sql, -1, &s, NULL) == SQLITE_OK &&
+	    sqlite3_step(s) == SQLITE_ROW) {
+		*out = sqlite3_column_int(s, 0);
+		rc = 0;
+	} else {
+		(void)sqlite_failed(c, e);
+	}
+	(void)sqlite3_finalize(s);
+	return rc;
+}
+
+static void
+conn_close(struct conn *c)
+{
+	for (size_t i = 0; i < POOL_STATEMENTS; i++)
+		(void)sqlite3_finalize(c->stmt[i]);
+	(void)sqlite3_close(c->db);
+	free(c);
+}
+
+static void
+conn_wait(struct conn *c, const struct deadline *d)
+{
+	(void)sqlite3_busy_timeout(c->db, (int)deadline_left_ms(d));
+}
+
+/*
+ * Turning WAL on needs the file for itself for a moment, and there SQLite does not ask its busy
+ * handler: processes that start together have to try again by themselves.
+ */
+static int
+conn_wal(struct conn *c, const struct deadline *d, struct err *e)
+{
+	static const struct timespec pause = { .tv_nsec = 2000000 };
+
+	for (;;) {
+		int code = sqlite3_exec(c->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+
+		if (code == SQLITE_OK)
+			return 0;
+		if ((code != SQLITE_BUSY && code != SQLITE_LOCKED) || deadline_over(d))
+			return sqlite_failed(c, e);
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+static int
+conn_open(struct pool *p, struct conn **out, const struct deadline *d, struct err *e)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	c->pool = p;
+	/* Never SQLITE_OPEN_CREATE: SQLite would make the file with the umask's mode. */
+	if (sqlite3_open_v2(p->path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+	    SQLITE_OK) {
+		(void)sqlite_failed(c, e);
+		conn_close(c);
+		return -1;
+	}
+	conn_wait(c, d);
+	if (conn_wal(c, d, e) < 0 ||
+	    conn_exec(c, "PRAGMA synchronous=FULL; PRAGMA trusted_schema=OFF", e) < 0) {
+		conn_close(c);
+		return -1;
+	}
+	*out = c;
+	return 0;
+}
+
+/* The first table of the schema that is not there, or NULL in *missing. */
+static int
+conn_missing(struct conn *c, const char **missing, struct err *e)
+{
+	const char *const *t = c->pool->schema->tables;
+	sqlite3_stmt *s = NULL;
+	int got = SQLITE_ROW;
+
+	*missing = NULL;
+	if (sqlite3_prepare_v2(c->db, "SELECT 1 FROM sqlite_schema WHERE type='table' AND name=?",
+			       -1, &s, NULL) != SQLITE_OK)
+		return sqlite_failed(c, e);
+	for (; *t && got == SQLITE_ROW; t++) {
+		(void)sqlite3_bind_text(s, 1, *t, -1, SQLITE_STATIC);
+		got = sqlite3_step(s);
+		if (got == SQLITE_DONE)
+			*missing = *t;
+		else if (got != SQLITE_ROW)
+			(void)sqlite_failed(c, e);
+		(void)sqlite3_reset(s);
+	}
+	(void)sqlite3_finalize(s);
+	return got == SQLITE_ROW || got == SQLITE_DONE ? 0 : -1;
+}
+
+static int
+conn_version(struct conn *c, int *version, struct err *e)
+{
+	int known = c->pool->schema->version;
+
+	if (conn_int(c, "PRAGMA user_version", version, e) < 0)
+		return -1;
+	if (*version <= known)
+		return 0;
+	(void)err_set(e, ERR_SCHEMA_TOO_NEW, "schema");
+	(void)snprintf(e->expected, sizeof(e->expected), "%d", known);
+	(void)snprintf(e->found, sizeof(e->found), "%d", *version);
+	return -1;
+}
+
+int
+conn_check(struct conn *c, struct err *e)
+{
+	const char *missing;
+	int version;
+
+	if (conn_version(c, &version, e) < 0 || conn_missing(c, &missing, e) < 0)
+		return -1;
+	if (missing)
+		return err_set(e, ERR_SCHEMA_MISSING, "%s", missing);
+	if (version < c->pool->schema->version)
+		return err_set(e, ERR_SCHEMA_MISSING, "schema version %d",
+			       c->pool->schema->version);
+	return 0;
+}
+
+static int
+conn_migrate(struct conn *c, struct err *e)
+{
+	const struct schema *schema = c->pool->schema;
+	char set_version[48];
+	const char *missing;
+	int version;
+
+	if (conn_exec(c, "BEGIN IMMEDIATE", e) < 0 || conn_version(c, &version, e) < 0 ||
+	    conn_missing(c, &missing, e) < 0)
+		return -1;
+	for (int v = missing ? 0 : version; v < schema->version; v++)
+		if (conn_exec(c, schema->steps[v], e) < 0)
+			return -1;
+	(void)snprintf(set_version, sizeof(set_version), "PRAGMA user_version=%d", schema->version);
+	if (conn_exec(c, set_version, e) < 0)
+		return -1;
+	return conn_exec(c, "COMMIT", e);
+}
+
+/* Makes an empty database file unless there is one. */
+static int
+make_file(const char *path, struct err *e)
+{
+	AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if ((fd >= 0 && fchmod(fd, 0600) == 0) || (fd < 0 && errno == EEXIST))
+		return 0;
+	(void)err_set(e, ERR_STORE, "file");
+	err_detail(e, "%s: %s", path, strerror(errno));
+	return -1;
+}
+
+static int
+pool_prepare(struct pool *p, bool migrate, struct err *e)
+{
+	struct deadline d = deadline_in_ms(POOL_OPEN_MS);
+	AUTO_PTR(conn) c = NULL;
+	struct stat st;
+
+	if (migrate && make_file(p->path, e) < 0)
+		return -1;
+	if (!migrate && stat(p->path, &st) < 0 && errno == ENOENT)
+		return err_set(e, ERR_SCHEMA_MISSING, "%s", p->schema->tables[0]);
+	if (pool_take(p, &c, &d, e) < 0)
+		return -1;
+	return migrate ? conn_migrate(c, e) : conn_check(c, e);
+}
+
+int
+pool_open(struct pool **out, const char *path, const struct schema *schema, bool migrate,
+	  struct err *e)
+{
+	AUTO_PTR(pool) p = calloc(1, sizeof(*p));
+	pthread_condattr_t attr;
+
+	if (!p || !(p->path = strdup(path))) {
+		free(TAKE_PTR(p));
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	}
+	p->schema = schema;
+	(void)pthread_mutex_init(&p->mutex, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&p->given, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	if (pool_prepare(p, migrate, e) < 0)
+		return -1;
+	*out = TAKE_PTR(p);
+	return 0;
+}
+
+void
+pool_free(struct pool *p)
+{
+	struct conn *c;
+
+	if (!p)
+		return;
+	while ((c = p->idle)) {
+		p->idle = c->next;
+		conn_close(c);
+	}
+	(void)pthread_cond_destroy(&p->given);
+	(void)pthread_mutex_destroy(&p->mutex);
+	free(p->path);
+	free(p);
+}
+
+/* With the mutex held: waits until a connection is idle or may be opened. */
+static bool
+pool_wait(struct pool *p, const struct deadline *d)
+{
+	struct timespec at = { .tv_sec = d->at_us / 1000000, .tv_nsec = d->at_us % 1000000 * 1000 };
+
+	while (!p->idle && p->open >= POOL_MAX)
+		if (pthread_cond_timedwait(&p->given, &p->mutex, &at) == ETIMEDOUT)
+			return p->idle || p->open < POOL_MAX;
+	return true;
+}
+
+static void
+pool_closed(struct pool *p)
+{
+	(void)pthread_mutex_lock(&p->mutex);
+	p->open--;
+	(void)pthread_mutex_unlock(&p->mutex);
+	(void)pthread_cond_signal(&p->given);
+}
+
+int
+pool_take(struct pool *p, struct conn **out, const struct deadline *d, struct err *e)
+{
+	struct conn *c = NULL;
+	bool free_one;
+
+	(void)pthread_mutex_lock(&p->mutex);
+	free_one = pool_wait(p, d);
+	if (free_one && (c = p->idle))
+		p->idle = c->next;
+	else if (free_one)
+		p->open++;
+	(void)pthread_mutex_unlock(&p->mutex);
+	if (!free_one) {
+		(void)err_set(e, ERR_STORE, "busy");
+		err_detail(e, "sqlite: all %d connections were busy until the deadline", POOL_MAX);
+		return -1;
+	}
+	if (!c && conn_open(p, &c, d, e) < 0) {
+		pool_closed(p);
+		return -1;
+	}
+	conn_wait(c, d);
+	*out = c;
+	return 0;
+}
+
+void
+conn_free(struct conn *c)
+{
+	struct pool *p;
+
+	if (!c)
+		return;
+	p = c->pool;
+	/* An unfinished statement would keep a snapshot, and the WAL could not be reset. */
+	for (size_t i = 0; i < POOL_STATEMENTS; i++)
+		if (c->stmt[i] && sqlite3_stmt_busy(c->stmt[i]))
+			(void)sqlite3_reset(c->stmt[i]);
+	if (!sqlite3_get_autocommit(c->db) &&
+	    sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK) {
+		conn_close(c);
+		pool_closed(p);
+		return;
+	}
+	(void)pthread_mutex_lock(&p->mutex);
+	c->next = p->idle;
+	p->idle = c;
+	(void)pthread_mutex_unlock(&p->mutex);
+	(void)pthread_cond_signal(&p->given);
+}
+
+sqlite3_stmt *
+stmt_take(struct conn *c, int which, struct err *e)
+{
+	sqlite3_stmt **s = &c->stmt[which];
+
+	if (!*s && sqlite3_prepare_v3(c->db, c->pool->schema->sql[which], -1,
+				      SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK) {
+		(void)sqlite_failed(c, e);
+		return NULL;
+	}
+	(void)sqlite3_reset(*s);
+	(void)sqlite3_clear_bindings(*s);
+	return *s;
+}
+
+int
+stmt_row(struct conn *c, sqlite3_stmt *s, struct err *e)
+{
+	int code = sqlite3_step(s);
+
+	if (code == SQLITE_ROW)
+		return 1;
+	if (code != SQLITE_DONE)
+		(void)sqlite_failed(c, e);
+	(void)sqlite3_reset(s);
+	return code == SQLITE_DONE ? 0 : -1;
+}
+
+int
+stmt_run(struct conn *c, sqlite3_stmt *s, struct err *e)
+{
+	return stmt_row(c, s, e) < 0 ? -1 : 0;
+}
+
+int
+conn_begin(struct conn *c, struct err *e)
+{
+	return conn_exec(c, "BEGIN IMMEDIATE", e);
+}
+
+int
+conn_commit(struct conn *c, struct err *e)
+{
+	return conn_exec(c, "COMMIT", e);
+}

@@ -1,0 +1,542 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/deadline.h"
+#include "job/intent.h"
+
+#define SLOTS    8
+#define THREADS  4
+#define ROUNDS   50000
+#define RACERS   4
+#define JOBS_MAX 1024
+
+static char dir[64], folder[96];
+static struct err e;
+
+/* What intent_recover() handed out. */
+static struct job_record jobs[JOBS_MAX];
+static int njobs;
+
+static void
+collect(const struct job_record *j, void *arg)
+{
+	(void)arg;
+	assert_true(njobs < JOBS_MAX);
+	jobs[njobs++] = *j;
+}
+
+static int
+recover(void)
+{
+	njobs = 0;
+	e = (struct err){ 0 };
+	return intent_recover(dir, collect, NULL, &e);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	(void)snprintf(dir, sizeof(dir), "/tmp/easel-test-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(folder, sizeof(folder), "%s/run/intent", dir);
+	return 0;
+}
+
+/* The files in the folder; with `drop`, removes them. */
+static int
+files(bool drop)
+{
+	DIR *list = opendir(folder);
+	struct dirent *entry;
+	int n = 0;
+
+	while (list && (entry = readdir(list))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		n++;
+		if (drop)
+			(void)unlinkat(dirfd(list), entry->d_name, 0);
+	}
+	if (list)
+		(void)closedir(list);
+	return n;
+}
+
+static int
+teardown(void **state)
+{
+	char run[96];
+
+	(void)state;
+	intent_close();
+	(void)files(true);
+	(void)snprintf(run, sizeof(run), "%s/run", dir);
+	(void)rmdir(folder);
+	(void)rmdir(run);
+	return rmdir(dir);
+}
+
+/* Runs fn in a child that says when it is done, and kills it. */
+static void
+killed(void (*fn)(void))
+{
+	int said[2], status;
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe(said), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)close(said[0]);
+		fn();
+		if (write(said[1], "x", 1) == 1)
+			for (;;)
+				(void)pause();
+		_exit(1);
+	}
+	(void)close(said[1]);
+	assert_int_equal(read(said[0], &c, 1), 1);
+	(void)close(said[0]);
+	/* While it lives its file is nobody else's. */
+	assert_int_equal(recover(), 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void
+child_with_jobs(void)
+{
+	struct intent *i[5];
+	char request[16];
+
+	if (intent_open(dir, "images-generations", SLOTS, &e) < 0)
+		_exit(1);
+	for (int n = 0; n < 5; n++) {
+		(void)snprintf(request, sizeof(request), "req_%d", n);
+		i[n] = intent_take(request, "key_1", "图像/Model", "relay");
+		if (!i[n])
+			_exit(1);
+	}
+	intent_stage(i[1], INTENT_SUBMITTING);
+	intent_stage(i[2], INTENT_WAITING);
+	intent_upstream_id(i[2], "a-first-id-that-is-longer");
+	intent_upstream_id(i[2], "up-77");
+	intent_stage(i[3], INTENT_STORING);
+	intent_release(i[4]);
+}
+
+static void
+hands_out_what_a_killed_process_had_in_hand(void **state)
+{
+	static const struct {
+		const char *request, *stage, *outcome, *upstream;
+	} rows[] = { { "req_0", "accepted", "handler_crashed", "" },
+		     { "req_1", "provider.submit", "outcome_unknown", "" },
+		     { "req_2", "provider.wait", "outcome_unknown", "up-77" },
+		     { "req_3", "store", "outcome_unknown", "" } };
+	int64_t before = clock_wall_ms();
+
+	(void)state;
+	killed(child_with_jobs);
+	assert_int_equal(recover(), 4);
+	for (int i = 0; i < 4; i++) {
+		assert_string_equal(jobs[i].id, rows[i].request);
+		assert_string_equal(jobs[i].request_id, rows[i].request);
+		assert_string_equal(jobs[i].key_id, "key_1");
+		assert_string_equal(jobs[i].program, "images-generations");
+		assert_string_equal(jobs[i].model, "图像/Model");
+		assert_string_equal(jobs[i].provider, "relay");
+		assert_string_equal(jobs[i].stage, rows[i].stage);
+		assert_string_equal(jobs[i].outcome, rows[i].outcome);
+		assert_string_equal(jobs[i].upstream_id, rows[i].upstream);
+		assert_in_range(jobs[i].created_ms, before, jobs[i].ended_ms);
+	}
+	assert_int_equal(files(false), 0);
+	assert_int_equal(recover(), 0);
+}
+
+static void
+keeps_its_file_private_and_removes_it_when_idle(void **state)
+{
+	char name[160];
+	struct stat st;
+	mode_t old = umask(0);
+	struct intent *i;
+
+	(void)state;
+	assert_int_equal(intent_open(dir, "models", SLOTS, &e), 0);
+	(void)umask(old);
+	assert_int_equal(stat(folder, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	(void)snprintf(name, sizeof(name), "%s/models.%d", folder, (int)getpid());
+	assert_int_equal(stat(name, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	/* No holes: a full disk must be an error at start, not SIGBUS later. */
+	assert_true(st.st_blocks * 512 >= st.st_size);
+	assert_int_equal(recover(), 0);
+	assert_int_equal(files(false), 1);
+
+	i = intent_take("req_1", "", "m", "p");
+	assert_non_null(i);
+	intent_release(i);
+	intent_release(NULL);
+	intent_close();
+	assert_int_equal(files(false), 0);
+
+	/* With a job in hand it stays, for somebody to find. */
+	assert_int_equal(intent_open(dir, "models", SLOTS, &e), 0);
+	assert_non_null(intent_take("req_2", "", "m", "p"));
+	intent_close();
+	assert_int_equal(files(false), 1);
+	assert_int_equal(recover(), 1);
+	assert_string_equal(jobs[0].request_id, "req_2");
+}
+
+static void
+leaves_the_file_of_a_dead_process_with_the_same_number(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(intent_open(dir, "models", SLOTS, &e), 0);
+		assert_non_null(intent_take(i ? "req_b" : "req_a", "", "m", "p"));
+		intent_close();
+	}
+	assert_int_equal(files(false), 3);
+	assert_int_equal(intent_open(dir, "models", SLOTS, &e), 0);
+	assert_int_equal(recover(), 3);
+	assert_int_equal(files(false), 1);
+}
+
+static void
+gives_out_as_many_slots_as_there_are(void **state)
+{
+	struct intent *i[SLOTS];
+
+	(void)state;
+	assert_null(intent_take("req", "", "", ""));
+	assert_int_equal(intent_open(dir, "models", SLOTS, &e), 0);
+	for (int n = 0; n < SLOTS; n++) {
+		i[n] = intent_take("req", "", "", "");
+		assert_non_null(i[n]);
+		for (int k = 0; k < n; k++)
+			assert_ptr_not_equal(i[n], i[k]);
+	}
+	assert_null(intent_take("req", "", "", ""));
+	intent_release(i[3]);
+	assert_ptr_equal(intent_take("req", "", "", ""), i[3]);
+	for (int n = 0; n < SLOTS; n++)
+		intent_release(i[n]);
+}
+
+static void
+child_with_long_names(void)
+{
+	char text[300];
+
+	memset(text, 'x', sizeof(text));
+	text[299] = '\0';
+	if (intent_open(dir, "models", 2, &e) < 0)
+		_exit(1);
+	intent_upstream_id(intent_take(text, text, text, text), text);
+}
+
+static void
+cuts_what_is_too_long(void **state)
+{
+	(void)state;
+	killed(child_with_long_names);
+	assert_int_equal(recover(), 1);
+	assert_int_equal(strlen(jobs[0].request_id), 39);
+	assert_int_equal(strlen(jobs[0].key_id), 31);
+	assert_int_equal(strlen(jobs[0].model), 127);
+	assert_int_equal(strlen(jobs[0].provider), 63);
+	assert_int_equal(strlen(jobs[0].upstream_id), 95);
+}
+
+static void
+drop_in(const char *name, const void *bytes, size_t n)
+{
+	char path[160];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	fd = open(path, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, bytes, n), n);
+	(void)close(fd);
+}
+
+static void
+survives_files_that_are_none_of_its_own(void **state)
+{
+	unsigned char other[256] = { 0 };
+	char path[160];
+	int fd;
+
+	(void)state;
+	killed(child_with_jobs);
+	drop_in("empty.1", "", 0);
+	drop_in("short.2", "abc", 3);
+	memset(other, 0xff, sizeof(other));
+	drop_in("garbage.3", other, sizeof(other));
+	(void)snprintf(path, sizeof(path), "%s/dir.4", folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/fifo.5", folder);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	(void)snprintf(path, sizeof(path), "%s/link.6", folder);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	assert_int_equal(recover(), 4);
+	assert_int_equal(access("/etc/passwd", F_OK), 0);
+	(void)snprintf(path, sizeof(path), "%s/dir.4", folder);
+	assert_int_equal(rmdir(path), 0);
+
+	/* One of another version, whose jobs we cannot read, waits for a program that can. */
+	killed(child_with_jobs);
+	{
+		struct dirent *entry;
+		DIR *list = opendir(folder);
+
+		path[0] = '\0';
+		while ((entry = readdir(list)))
+			if (!strncmp(entry->d_name, "images-", 7))
+				(void)snprintf(path, sizeof(path), "%s/%.40s", folder,
+					       entry->d_name);
+		(void)closedir(list);
+	}
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "\x63", 1, 8), 1);
+	assert_int_equal(recover(), 0);
+	assert_int_equal(access(path, F_OK), 0);
+	/* Cut in the middle of a slot: what is whole is handed out. */
+	assert_int_equal(pwrite(fd, "\x01", 1, 8), 1);
+	assert_int_equal(ftruncate(fd, 128 + 384 + 100), 0);
+	(void)close(fd);
+	assert_int_equal(recover(), 1);
+	assert_string_equal(jobs[0].request_id, "req_0");
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static int seen;
+
+static void
+die_at_the_third(const struct job_record *j, void *arg)
+{
+	(void)j;
+	(void)arg;
+	if (++seen == 3)
+		(void)raise(SIGKILL);
+}
+
+static void
+loses_nothing_when_a_recovering_process_dies(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	killed(child_with_jobs);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)intent_recover(dir, die_at_the_third, NULL, &e);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	/* It had finished two; the third was in its hands. */
+	assert_int_equal(recover(), 2);
+	assert_string_equal(jobs[0].request_id, "req_2");
+	assert_string_equal(jobs[1].request_id, "req_3");
+}
+
+static int report;
+
+static void
+tell(const struct job_record *j, void *arg)
+{
+	(void)arg;
+	if (write(report, j->request_id, 5) != 5)
+		_exit(1);
+}
+
+static void
+hands_each_job_to_one_process(void **state)
+{
+	int go[2], said[2], status, n = 0, seen_bits = 0;
+	char got[5];
+
+	(void)state;
+	killed(child_with_jobs);
+	assert_int_equal(pipe(go), 0);
+	assert_int_equal(pipe(said), 0);
+	for (int i = 0; i < RACERS; i++) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			char c;
+
+			(void)close(go[1]);
+			report = said[1];
+			if (read(go[0], &c, 1) != 0)
+				_exit(1);
+			_exit(intent_recover(dir, tell, NULL, &e) < 0);
+		}
+	}
+	(void)close(go[0]);
+	(void)close(go[1]);
+	(void)close(said[1]);
+	while (read(said[0], got, sizeof(got)) == sizeof(got)) {
+		n++;
+		seen_bits |= 1 << (got[4] - '0');
+	}
+	(void)close(said[0]);
+	for (int i = 0; i < RACERS; i++) {
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(n, 4);
+	assert_int_equal(seen_bits, 15);
+}
+
+/* Takes and gives back as fast as it can until it is killed. */
+static void *
+churn(void *arg)
+{
+	for (;;) {
+		struct intent *i =
+			intent_take("req_aaaaaaaaaaaaaaaaaaaa", "key_bbbb", "cccc", "dd");
+
+		intent_stage(i, INTENT_SUBMITTING);
+		intent_upstream_id(i, "eeeeeeeeeeeeeeee");
+		intent_stage(i, INTENT_WAITING);
+		intent_release(i);
+	}
+	return arg;
+}
+
+static void
+child_that_churns(void)
+{
+	pthread_t thread;
+
+	if (intent_open(dir, "models", SLOTS, &e) < 0)
+		_exit(1);
+	for (int i = 0; i < THREADS; i++)
+		if (pthread_create(&thread, NULL, churn, NULL))
+			_exit(1);
+}
+
+static void
+shows_whole_fields_wherever_the_kill_hits(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 25; round++) {
+		killed(child_that_churns);
+		assert_in_range(recover(), 0, THREADS);
+		for (int i = 0; i < njobs; i++) {
+			assert_string_equal(jobs[i].request_id, "req_aaaaaaaaaaaaaaaaaaaa");
+			assert_string_equal(jobs[i].key_id, "key_bbbb");
+			assert_string_equal(jobs[i].model, "cccc");
+			assert_string_equal(jobs[i].provider, "dd");
+			if (jobs[i].upstream_id[0] || !strcmp(jobs[i].stage, "provider.wait"))
+				assert_string_equal(jobs[i].upstream_id, "eeeeeeeeeeeeeeee");
+		}
+		assert_int_equal(files(false), 0);
+	}
+}
+
+static void *
+take_and_give(void *arg)
+{
+	for (int n = 0; n < ROUNDS; n++) {
+		struct intent *i = intent_take("req_aaaaaaaaaaaaaaaaaaaa", "key_bbbb",
+					       "a model's name", "a provider");
+
+		if (!i)
+			return &seen;
+		intent_stage(i, INTENT_SUBMITTING);
+		intent_stage(i, INTENT_WAITING);
+		intent_release(i);
+	}
+	return arg;
+}
+
+static void
+serves_many_threads_quickly(void **state)
+{
+	pthread_t thread[THREADS];
+	struct timespec a, b;
+	double ns;
+	void *failed;
+
+	(void)state;
+	assert_int_equal(intent_open(dir, "models", SLOTS, &e), 0);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, take_and_give, NULL), 0);
+	for (int i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(thread[i], &failed), 0);
+		assert_null(failed);
+	}
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+	ns = ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /
+	     (THREADS * ROUNDS);
+	print_message("           %.0f ns of CPU each\n", ns);
+#ifndef EASEL_SANITIZED
+	assert_true(ns < 10000); /* 150 on a quiet machine */
+#endif
+	/* All are free again. */
+	intent_close();
+	assert_int_equal(files(false), 0);
+}
+
+static void
+refuses_a_folder_it_cannot_use(void **state)
+{
+	(void)state;
+	e = (struct err){ 0 };
+	assert_int_equal(intent_open("/proc/nowhere", "models", SLOTS, &e), -1);
+	assert_int_equal(e.kind, ERR_CONFIG);
+	assert_string_not_equal(e.detail, "");
+	assert_int_equal(intent_recover("/proc/nowhere", collect, NULL, &e), -1);
+	assert_int_equal(intent_open(dir, "models", 0, &e), -1);
+	assert_int_equal(e.kind, ERR_INTERNAL);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(hands_out_what_a_killed_process_had_in_hand),
+		TEST(keeps_its_file_private_and_removes_it_when_idle),
+		TEST(leaves_the_file_of_a_dead_process_with_the_same_number),
+		TEST(gives_out_as_many_slots_as_there_are),
+		TEST(cuts_what_is_too_long),
+		TEST(survives_files_that_are_none_of_its_own),
+		TEST(loses_nothing_when_a_recovering_process_dies),
+		TEST(hands_each_job_to_one_process),
+		TEST(shows_whole_fields_wherever_the_kill_hits),
+		TEST(serves_many_threads_quickly),
+		TEST(refuses_a_folder_it_cannot_use),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
