@@ -52,10 +52,10 @@ struct provider_conf {
 
 struct model_conf {
 	char *id;
-	char *provider;                        /* a provider's name */
+	char *provider;                            /* a provider's name */
 	const struct provider_conf *provider_conf; /* the same, resolved; never NULL */
 	enum model_type type;
-	char *upstream_model;                  /* never empty: the id where none is set */
+	char *upstream_model; /* never empty: the id where none is set */
 	struct strings fallback, degrade, aliases;
 	double price;
 };
@@ -86,6 +86,7 @@ struct config {
 	} files;
 	struct {
 		int64_t requests_per_minute, concurrent, images_per_day, queue_length;
+		/* These are never 0: "none" is a very large number. */
 		int64_t json_bytes, upload_bytes, image_bytes, image_pixels;
 	} limits;
 	struct {
@@ -109,8 +110,8 @@ struct config {
 	size_t nproviders;
 	struct model_conf *models; /* in the order they are shown: as configured */
 	size_t nmodels;
-	struct strings warnings;   /* said at start and by `doctor`: OPENAI_MODEL is set, … */
-	void *rest;                /* config.c's own: origins, [process.NAME] */
+	struct strings warnings; /* said at start and by `doctor`: OPENAI_MODEL is set, … */
+	void *rest;              /* config.c's own: origins, [process.NAME] */
 };
 
 /*
@@ -134,6 +135,15 @@ const struct provider_conf *config_provider(const struct config *c, const char *
 /* The model id or alias nearest to `id` (edit distance <= 3, at most a third of it), or NULL. */
 const char *config_nearest_model(const struct config *c, const char *id);
 const char *config_dialect_name(enum dialect d);
+
+/* What the platform of [deadline] profile allows. */
+struct profile {
+	const char *name;
+	int64_t limit_ms;   /* of a request; our ceiling is one second less */
+	int64_t body_bytes; /* 0: not known */
+};
+/* NULL when none is set. */
+const struct profile *config_profile(const struct config *c);
 
 /*
  * The effective values in a sealed memfd (close-on-exec off), for EASEL_CONFIG_FD of a child.
