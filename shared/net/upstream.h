@@ -6,7 +6,16 @@
  * Blocking, bounded by the deadline and nothing else.  libcurl 7.87 or newer: easy handles from a
  * LIFO pool of the process, one X509_STORE for them all, DNS and TLS sessions shared; QUICK_EXIT, so
  * that a slow resolver breaks no deadline.  Redirects are not followed.  Environment proxies are
- * ignored.  Thread-safe.  Does not log.
+ * ignored.  HTTP/1.1.  Thread-safe.  Does not log.
+ *
+ * A request is sent once.  libcurl by itself repeats one, POST included, when a connection that was
+ * kept alive dies before the first byte of an answer; the server may have read it by then, so that
+ * would buy a second picture.  Here only GET and HEAD are repeated, and others when no byte had left.
+ * To make that case rare, connections idle for longer than three seconds are not used again, and
+ * libcurl looks whether a connection still lives before it uses it.
+ *
+ * Every exchange holds three descriptors in libcurl and one for the connection: a process with 1,000
+ * in flight needs RLIMIT_NOFILE well above 4,000.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,14 +31,20 @@ struct upstream_head {
 	int status;
 	char content_type[96];   /* lower case, without parameters */
 	char request_id[96];     /* of x-request-id, x-oneapi-request-id, cf-ray: the first there is */
-	char location[1024];     /* of a redirect */
-	int retry_after_s;       /* both forms of Retry-After, and retry-after-ms rounded up; 0: none */
+	char location[2048];     /* where a redirect leads, absolute; filled when the call has ended */
+	bool mitigated;          /* cf-mitigated: the edge refused it, not the API behind */
+	int retry_after_s;       /* both forms of Retry-After, and retry-after-ms rounded up; at most a
+	                            day; 0: none */
 	int64_t content_length;  /* -1: not said */
+	int id_rank;             /* upstream_head.c's own */
 };
 
+#define UPSTREAM_HEAD_BYTES 65536 /* all headers of an answer together; more is ERR_UP_GARBAGE */
+
 /*
- * The receiver of a body.  begin is called once, before the first byte, and chooses; each may end the
- * transfer by returning -1 with *e filled, which upstream_call() then returns.
+ * The receiver of a body.  begin is called once, before the first byte (with an empty body: at the
+ * end), and chooses; each may end the transfer by returning -1 with *e filled, which upstream_call()
+ * then returns.
  */
 struct upstream_body {
 	int (*begin)(void *self, const struct upstream_head *h, struct err *e); /* may be NULL */
@@ -40,7 +55,10 @@ struct upstream_body {
 /* Which addresses may be connected to. */
 enum upstream_policy {
 	UPSTREAM_TRUSTED, /* the operator's own base_url: anything */
-	UPSTREAM_PUBLIC,  /* a URL from outside: public addresses and ports 443 and 80 only */
+	UPSTREAM_PUBLIC,  /* a URL from outside: public addresses and ports 443 and 80 only.  The
+	                     address is judged when the socket is made, so no name, number or
+	                     rebinding gets around it; and never through a proxy, which would
+	                     connect to what we cannot see */
 };
 
 struct upstream_req {
@@ -54,13 +72,13 @@ struct upstream_req {
 	enum upstream_policy policy;
 	const char *provider;       /* its name, for errors */
 	enum ledger_item item;      /* LEDGER_PROVIDER or LEDGER_FETCH: where waiting is booked */
-	const char *allow_origin;   /* with UPSTREAM_PUBLIC: scheme://host[:port] that may be private all
-	                               the same (the provider's own); NULL: none */
+	const char *allow_origin;   /* with UPSTREAM_PUBLIC: a URL whose scheme, host and port (the
+	                               provider's own base_url) are trusted all the same; NULL: none */
 };
 
 /*
  * Starts the machinery: once a process, after fork, before threads.  Loads the CA certificates on
- * the first use of https only.
+ * the first use of https only.  SIGPIPE is ignored from here on unless the process handles it.
  */
 int upstream_init(struct err *e);
 void upstream_shutdown(void);
@@ -68,7 +86,8 @@ void upstream_shutdown(void);
 /*
  * 0: the server answered and the whole body went to *body; *head is what it said, whatever status.
  * -1: ERR_DEADLINE, ERR_UP_DNS, ERR_UP_CONNECT, ERR_UP_TLS, ERR_UP_RESET, ERR_UP_TRUNCATED,
- *     ERR_UP_GARBAGE (no HTTP), ERR_FETCH_REFUSED (the policy), or whatever *body answered.
+ *     ERR_UP_GARBAGE (no HTTP), ERR_FETCH_REFUSED (the policy), ERR_CONFIG (a trusted URL that is
+ *     none, or a header with a control character), ERR_INTERNAL, or whatever *body answered.
  *     e->upstream.name is req->provider, e->stage the stage (provider.dns, provider.connect,
  *     provider.tls, provider.send, provider.wait, provider.recv; fetch for LEDGER_FETCH), and
  *     e->may_have_been_billed is set when the request may have reached the server (any byte of it
@@ -77,6 +96,12 @@ void upstream_shutdown(void);
 int upstream_call(const struct upstream_req *req, const struct upstream_body *body,
                   struct upstream_head *head, const struct deadline *d, struct ledger *ledger,
                   struct err *e);
+
+/*
+ * *out is `location` as a URL found at `base` means it ("/a.png", "//h/a", "b.png", "https://…").
+ * 0, or -1: it is no URL or longer than `size`.
+ */
+int upstream_url_join(const char *base, const char *location, char *out, size_t size);
 
 /* A receiver that collects up to out->max bytes and drops the rest silently. */
 struct upstream_body upstream_to_buf(struct buf *out);
