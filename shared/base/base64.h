@@ -4,6 +4,11 @@
  * base64 - RFC 4648 section 4, in bulk
  *
  * Whole groups only; the caller keeps remainders.  Thread-safe; nothing allocates.
+ *
+ * The code for AVX2 (chosen at run time, with a table-driven fallback) is here because base64 is the
+ * largest single cost of a picture: for one of 2 MB, OpenSSL's EVP_DecodeBlock takes 1,000 us and
+ * AVX2 some 150, while everything else on its way takes 400, and the aim is to cost at most 1.3 times
+ * what a proxy costs that does not look at the bytes at all.
  */
 #include <stddef.h>
 

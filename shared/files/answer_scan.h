@@ -9,8 +9,10 @@
  * 2.7 MB answer costs 2 ms instead of 40.  It judges only what it needs: strings, escapes, which key
  * stands before them; whether the rest is valid JSON is the parser's business.
  *
- * A picture string is the value of a key "b64_json", or of "url" or "image_url" when it starts with
- * "data:".  In the rest the value is the number of the picture, counted from 0 in order of arrival:
+ * A picture string is the value of a key "b64_json" at any depth, unless it is empty (relays send both
+ * "url" and "b64_json" and leave one of them empty), or of "url" or "image_url" when it starts with
+ * "data:", which is handed on with it.  An escape of a character beyond ASCII, which has no place in
+ * such a string, is handed on as U+FFFD.  In the rest the value is the number of the picture, counted from 0 in order of arrival:
  *
  *	{"data":[{"b64_json":"iVBOR…"},{"url":"https://…"}]}  →  {"data":[{"b64_json":0},{"url":"https://…"}]}
  *
@@ -33,15 +35,19 @@ struct answer_scan {
 	/* The scanner's own. */
 	unsigned pictures;
 	int state;
-	char key[16], value[8];
-	unsigned key_len, value_len;
-	char escape[12];
-	unsigned escape_len;
+	char key[16]; /* the last string that may be a key, escapes undone */
+	unsigned key_len;
+	size_t value_at;    /* where in the rest a value begins that may be a picture */
+	unsigned value_len; /* characters of "data:" seen in it */
+	unsigned escape_value, escape_len;
 };
 
 void answer_scan_init(struct answer_scan *s, size_t rest_max_bytes);
 
-/* 0 or -1: ERR_UP_TOO_LARGE (the rest), ERR_UP_GARBAGE (a bad escape), or what a callback said. */
+/*
+ * 0 or -1: ERR_UP_TOO_LARGE (the rest), ERR_UP_GARBAGE (a bad escape in a picture), or what a callback
+ * said.  After -1 it takes no more.
+ */
 int answer_scan_feed(struct answer_scan *s, const char *p, size_t n, struct err *e);
 
 /* Did the input end outside of any string? */

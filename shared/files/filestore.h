@@ -16,7 +16,12 @@ struct filestore;
 
 /*
  * `url` is "file:DIR", relative to state_dir.  image_bytes and image_pixels are the limits of one
- * picture, max_bytes of them all (0: none).
+ * picture, max_bytes of them all (0: none); the last is kept for pruning and plays no part in
+ * filestore_room(), which would have to count the whole folder.  Makes the folder, mode 0755 (missing
+ * parents 0700), and tries out once whether files without a name can be made and linked there; where
+ * they cannot (NFS, no /proc), pictures are written to "tmp-ID" and renamed, and what dead processes
+ * left of that more than an hour ago is removed now.
+ * 0 or -1: ERR_CONFIG; e->detail has the folder.
  */
 int filestore_open(struct filestore **out, const char *url, const char *state_dir,
                    uint64_t image_bytes, uint64_t image_pixels, uint64_t max_bytes, struct err *e);
@@ -24,9 +29,12 @@ void filestore_free(struct filestore *fs);
 DEFINE_FREEP(filestore);
 
 /*
- * Is there room for n more pictures of the largest size?  -1: ERR_STORAGE_FULL.  Asked before
- * anything is bought.  (statvfs; the answer is kept for 100 ms.)
+ * Is there room for n more pictures of the largest size (image_bytes, but no more than
+ * PICTURE_RESERVE_BYTES: a generous limit is no forecast)?  -1: ERR_STORAGE_FULL, ERR_INTERNAL.  Asked
+ * before anything is bought.  (statvfs, which knows nothing of users' quotas; the answer is kept for
+ * 100 ms; pictures that are on their way are not counted.)
  */
+#define PICTURE_RESERVE_BYTES (64ull * 1024 * 1024)
 int filestore_room(struct filestore *fs, unsigned n, struct err *e);
 
 /* An open descriptor for reading the stored picture, or -1 with ERR_NOT_FOUND or ERR_INTERNAL. */
@@ -35,8 +43,31 @@ int filestore_read(struct filestore *fs, const struct picture *p, struct err *e)
 /* Removes it; a missing one is no error. */
 void filestore_remove(struct filestore *fs, const struct picture *p);
 
-/* Writes "/files/ID.EXT" into out. */
+/* Writes "/files/ID.EXT" into out.  The part after "/files/" is the file's name in the folder. */
 #define PICTURE_PATH 48
 void picture_path(const struct picture *p, char out[PICTURE_PATH]);
+
+/* ---- for the sink: a picture that is not there yet ---- */
+
+uint64_t filestore_image_bytes(const struct filestore *fs);  /* UINT64_MAX when there is no limit */
+uint64_t filestore_image_pixels(const struct filestore *fs); /* UINT64_MAX when there is no limit */
+
+/*
+ * A descriptor, for reading and writing, of a file for the picture `id` (of id_make("", …)) that
+ * nobody can see yet.  It goes to filestore_publish() or filestore_drop(), which close it, with the
+ * same id.  -1: ERR_STORAGE_FULL, ERR_INTERNAL.
+ */
+int filestore_create(struct filestore *fs, const char id[PICTURE_ID], struct err *e);
+
+/* Gives it its name, which must be new: nothing is ever replaced.  0, or -1 as above. */
+int filestore_publish(struct filestore *fs, int fd, const struct picture *p, struct err *e);
+void filestore_drop(struct filestore *fs, int fd, const char id[PICTURE_ID]);
+
+/*
+ * Fills *e for a system call that failed with `errnum` on such a file and returns -1:
+ * ERR_STORAGE_FULL for ENOSPC and EDQUOT, else ERR_INTERNAL, in both may_have_been_billed, for the
+ * picture was bought before it is written.
+ */
+int filestore_failed(struct filestore *fs, const char *doing, int errnum, struct err *e);
 
 #endif

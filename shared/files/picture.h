@@ -23,7 +23,9 @@ const char *picture_extension(enum picture_type t); /* "png", "jpeg" → "jpg", 
 const char *picture_format(enum picture_type t);    /* OpenAI's output_format: "png" "jpeg" "webp" */
 enum picture_type picture_by_format(const char *output_format); /* PICTURE_NONE: unknown */
 
-#define PICTURE_HEAD_BYTES 65536 /* so much of its beginning decides */
+/* So much of its beginning decides: a JPEG may carry thumbnails, profiles and signatures of provenance
+   in front of its size, each segment of them up to 64 KB. */
+#define PICTURE_HEAD_BYTES (1024 * 1024)
 
 enum picture_head { HEAD_OK, HEAD_MORE, HEAD_BAD };
 
@@ -32,15 +34,17 @@ enum picture_head { HEAD_OK, HEAD_MORE, HEAD_BAD };
  * T.81: SOI, then segments up to an SOF), WebP (RFC 9649: VP8, VP8L, VP8X).
  *
  * HEAD_OK: *type, *width, *height are set.  HEAD_MORE: give a longer beginning (up to
- * PICTURE_HEAD_BYTES).  HEAD_BAD: none of them; *why is a static English phrase.
+ * PICTURE_HEAD_BYTES).  HEAD_BAD: none of them; *why is a static English phrase ("it is a GIF").  A
+ * longer beginning never changes what a shorter one has decided.
  */
 enum picture_head picture_head(const void *p, size_t n, enum picture_type *type, uint32_t *width,
                                uint32_t *height, const char **why);
 
 /*
  * Does the picture end as its format says?  `tail` are its last n bytes (at least 12, or all of
- * them), `bytes` its whole length, `head` its first 12.  PNG ends in an IEND chunk, JPEG in EOI
- * (trailing zero bytes and padding allowed), a WebP's RIFF length fits.
+ * them), `bytes` its whole length, `head` its first 12.  PNG ends in an IEND chunk, JPEG in EOI, a
+ * WebP is not shorter than its RIFF length says.  After IEND and EOI bytes of padding (00, FF, line
+ * ends) are allowed: nobody throws a picture away for a line end, so give a tail that has room for it.
  */
 bool picture_ends(enum picture_type t, const unsigned char head[12], const unsigned char *tail,
                   size_t n, uint64_t bytes);
