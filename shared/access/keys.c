@@ -299,7 +299,7 @@ int
 authenticate(struct authenticator *a, const char *authorization, const char *query, unsigned scope,
 	     struct principal *out, const struct deadline *d, struct err *e)
 {
-	struct verdict v;
+	struct verdict v = { 0 };
 	const char *token;
 	size_t n;
 

@@ -97,29 +97,30 @@ conn_wal(struct conn *c, const struct deadline *d, struct err *e)
 	}
 }
 
-static int
-conn_open(struct pool *p, struct conn **out, const struct deadline *d, struct err *e)
+static struct conn *
+conn_open(struct pool *p, const struct deadline *d, struct err *e)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
-	if (!c)
-		return err_set(e, ERR_INTERNAL, "out of memory");
+	if (!c) {
+		(void)err_set(e, ERR_INTERNAL, "out of memory");
+		return NULL;
+	}
 	c->pool = p;
 	/* Never SQLITE_OPEN_CREATE: SQLite would make the file with the umask's mode. */
 	if (sqlite3_open_v2(p->path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
 	    SQLITE_OK) {
 		(void)sqlite_failed(c, e);
 		conn_close(c);
-		return -1;
+		return NULL;
 	}
 	conn_wait(c, d);
 	if (conn_wal(c, d, e) < 0 ||
 	    conn_exec(c, "PRAGMA synchronous=FULL; PRAGMA trusted_schema=OFF", e) < 0) {
 		conn_close(c);
-		return -1;
+		return NULL;
 	}
-	*out = c;
-	return 0;
+	return c;
 }
 
 /* The first table of the schema that is not there, or NULL in *missing. */
@@ -222,7 +223,8 @@ pool_prepare(struct pool *p, bool migrate, struct err *e)
 		return -1;
 	if (!migrate && stat(p->path, &st) < 0 && errno == ENOENT)
 		return err_set(e, ERR_SCHEMA_MISSING, "%s", p->schema->tables[0]);
-	if (pool_take(p, &c, &d, e) < 0)
+	c = pool_take(p, &d, e);
+	if (!c)
 		return -1;
 	return migrate ? conn_migrate(c, e) : conn_check(c, e);
 }
@@ -288,8 +290,8 @@ pool_closed(struct pool *p)
 	(void)pthread_cond_signal(&p->given);
 }
 
-int
-pool_take(struct pool *p, struct conn **out, const struct deadline *d, struct err *e)
+struct conn *
+pool_take(struct pool *p, const struct deadline *d, struct err *e)
 {
 	struct conn *c = NULL;
 	bool free_one;
@@ -304,15 +306,16 @@ pool_take(struct pool *p, struct conn **out, const struct deadline *d, struct er
 	if (!free_one) {
 		(void)err_set(e, ERR_STORE, "busy");
 		err_detail(e, "sqlite: all %d connections were busy until the deadline", POOL_MAX);
-		return -1;
+		return NULL;
 	}
-	if (!c && conn_open(p, &c, d, e) < 0) {
+	if (c) {
+		conn_wait(c, d);
+		return c;
+	}
+	c = conn_open(p, d, e);
+	if (!c)
 		pool_closed(p);
-		return -1;
-	}
-	conn_wait(c, d);
-	*out = c;
-	return 0;
+	return c;
 }
 
 void

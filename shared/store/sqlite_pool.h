@@ -50,8 +50,8 @@ int pool_open(struct pool **out, const char *path, const struct schema *schema, 
 void pool_free(struct pool *p); /* every connection has been given back */
 DEFINE_FREEP(pool);
 
-/* A connection whose waits end with *d.  -1: ERR_STORE when none is free before *d, or as pool_open. */
-int pool_take(struct pool *p, struct conn **out, const struct deadline *d, struct err *e);
+/* A connection whose waits end with *d, or NULL: ERR_STORE, also when none is free before *d. */
+struct conn *pool_take(struct pool *p, const struct deadline *d, struct err *e);
 /* Ends what is open in it (rolls back) and puts it back; accepts NULL.  As AUTO_PTR(conn) it does so. */
 void conn_free(struct conn *c);
 DEFINE_FREEP(conn);

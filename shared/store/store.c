@@ -12,23 +12,27 @@ static const struct store_driver *const drivers[] = { &store_sqlite };
 int
 store_open(struct store **out, const char *url, const char *state_dir, bool migrate, struct err *e)
 {
+	const struct store_driver *driver = NULL;
 	size_t n = strcspn(url, ":");
-	AUTO_PTR(store) s = NULL;
+	struct store *s;
 
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return err_set(e, ERR_INTERNAL, "out of memory");
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
 		if (strlen(drivers[i]->scheme) == n && !memcmp(url, drivers[i]->scheme, n))
-			s->driver = drivers[i];
+			driver = drivers[i];
 	/* Only the scheme is named: the rest of a store's address may hold a password. */
-	if (!s->driver || url[n] != ':')
+	if (!driver || url[n] != ':')
 		return err_set(e, ERR_CONFIG,
 			       "[store] url: no store of the kind '%.*s:'; there is 'sqlite:'.",
 			       url[n] ? (int)(n < 32 ? n : 32) : 0, url);
-	if (s->driver->open(&s->self, url + n + 1, state_dir, migrate, e) < 0)
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	s->driver = driver;
+	if (driver->open(&s->self, url + n + 1, state_dir, migrate, e) < 0) {
+		free(s);
 		return -1;
-	*out = TAKE_PTR(s);
+	}
+	*out = s;
 	return 0;
 }
 
@@ -37,8 +41,7 @@ store_free(struct store *s)
 {
 	if (!s)
 		return;
-	if (s->driver)
-		s->driver->close(s->self);
+	s->driver->close(s->self);
 	free(s);
 }
 

@@ -95,9 +95,9 @@ sqlite_close(void *self)
 static int
 sqlite_ping(void *self, const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = NULL;
+	AUTO_PTR(conn) c = pool_take(self, d, e);
 
-	return pool_take(self, &c, d, e) < 0 ? -1 : conn_check(c, e);
+	return !c ? -1 : conn_check(c, e);
 }
 
 static void
@@ -133,11 +133,10 @@ key_read(sqlite3_stmt *s, struct key_record *k)
 static int
 sqlite_key_add(void *self, const struct key_record *k, const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = NULL;
+	AUTO_PTR(conn) c = pool_take(self, d, e);
 	sqlite3_stmt *s;
 
-	if (pool_take(self, &c, d, e) < 0 || conn_begin(c, e) < 0 ||
-	    !(s = stmt_take(c, SQL_KEY_ADD, e)))
+	if (!c || conn_begin(c, e) < 0 || !(s = stmt_take(c, SQL_KEY_ADD, e)))
 		return -1;
 	bind_text(s, 1, k->id);
 	bind_text(s, 2, k->name);
@@ -154,11 +153,11 @@ static int
 sqlite_key_by_hash(void *self, const unsigned char *hash, struct key_record *out, bool *found,
 		   const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = NULL;
+	AUTO_PTR(conn) c = pool_take(self, d, e);
 	sqlite3_stmt *s;
 	int got;
 
-	if (pool_take(self, &c, d, e) < 0 || !(s = stmt_take(c, SQL_KEY_BY_HASH, e)))
+	if (!c || !(s = stmt_take(c, SQL_KEY_BY_HASH, e)))
 		return -1;
 	(void)sqlite3_bind_blob(s, 1, hash, KEY_HASH_BYTES, SQLITE_STATIC);
 	got = stmt_row(c, s, e);
@@ -172,11 +171,10 @@ static int
 sqlite_key_revoke(void *self, const char *id_or_name, int64_t now_ms, bool *found,
 		  const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = NULL;
+	AUTO_PTR(conn) c = pool_take(self, d, e);
 	sqlite3_stmt *s;
 
-	if (pool_take(self, &c, d, e) < 0 || conn_begin(c, e) < 0 ||
-	    !(s = stmt_take(c, SQL_KEY_REVOKE, e)))
+	if (!c || conn_begin(c, e) < 0 || !(s = stmt_take(c, SQL_KEY_REVOKE, e)))
 		return -1;
 	bind_text(s, 1, id_or_name);
 	(void)sqlite3_bind_int64(s, 2, now_ms);
@@ -190,12 +188,12 @@ static int
 sqlite_key_each(void *self, void (*fn)(const struct key_record *, void *), void *arg,
 		const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = NULL;
+	AUTO_PTR(conn) c = pool_take(self, d, e);
 	struct key_record k;
 	sqlite3_stmt *s;
 	int got;
 
-	if (pool_take(self, &c, d, e) < 0 || !(s = stmt_take(c, SQL_KEY_EACH, e)))
+	if (!c || !(s = stmt_take(c, SQL_KEY_EACH, e)))
 		return -1;
 	while ((got = stmt_row(c, s, e)) > 0) {
 		key_read(s, &k);
@@ -207,11 +205,10 @@ sqlite_key_each(void *self, void (*fn)(const struct key_record *, void *), void 
 static int
 sqlite_job_add(void *self, const struct job_record *j, const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = NULL;
+	AUTO_PTR(conn) c = pool_take(self, d, e);
 	sqlite3_stmt *s;
 
-	if (pool_take(self, &c, d, e) < 0 || conn_begin(c, e) < 0 ||
-	    !(s = stmt_take(c, SQL_JOB_ADD, e)))
+	if (!c || conn_begin(c, e) < 0 || !(s = stmt_take(c, SQL_JOB_ADD, e)))
 		return -1;
 	bind_text(s, 1, j->id);
 	bind_text(s, 2, j->request_id);
@@ -247,12 +244,12 @@ static int
 sqlite_job_each(void *self, size_t limit, void (*fn)(const struct job_record *, void *), void *arg,
 		const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = NULL;
+	AUTO_PTR(conn) c = pool_take(self, d, e);
 	struct job_record j;
 	sqlite3_stmt *s;
 	int got;
 
-	if (pool_take(self, &c, d, e) < 0 || !(s = stmt_take(c, SQL_JOB_EACH, e)))
+	if (!c || !(s = stmt_take(c, SQL_JOB_EACH, e)))
 		return -1;
 	(void)sqlite3_bind_int64(s, 1, limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
 	while ((got = stmt_row(c, s, e)) > 0) {

@@ -60,7 +60,8 @@ teardown(void **state)
 	authenticator_free(auth);
 	store_free(store);
 	list = opendir(dir);
-	while (list && (entry = readdir(list)))
+	assert_non_null(list);
+	while ((entry = readdir(list)))
 		if (entry->d_name[0] != '.')
 			(void)unlinkat(dirfd(list), entry->d_name, 0);
 	(void)closedir(list);

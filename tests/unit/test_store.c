@@ -306,7 +306,6 @@ static void
 tells_that_a_table_went_missing_and_mends_it(void **state)
 {
 	AUTO_PTR(store) s = NULL;
-	AUTO_PTR(store) again = NULL;
 	struct deadline d = soon();
 	struct key_record k = a_key(1);
 	bool found = false;
@@ -326,7 +325,7 @@ tells_that_a_table_went_missing_and_mends_it(void **state)
 	assert_int_equal(e.kind, ERR_SCHEMA_MISSING);
 	assert_string_equal(e.about, "keys");
 
-	again = open_store(true);
+	store_free(open_store(true));
 	assert_int_equal(store_ping(s, &d, &e), 0);
 	add_key(s, 1);
 }

@@ -68,8 +68,8 @@ class Connection:
         self.writer = asyncio.StreamWriter(transport, peer, reader, asyncio.get_running_loop())
         self.number, self.tls = number, tls
         self.handed_over = 0
-        # drain() then means: the kernel has it all
-        transport.set_write_buffer_limits(high=0)
+        # drain() then means: it has left this program (high=0 would stop TLS for ever: it pauses at >=)
+        transport.set_write_buffer_limits(high=1, low=0)
 
     # ---- in ----
 

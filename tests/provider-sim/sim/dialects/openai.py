@@ -323,7 +323,8 @@ def make_pictures(ex, fields, count):
         form = "jpeg"
     kind = next((k for k in ("gif", "svg", "not-an-image", "truncated-png", "truncated-picture", "pixels", "huge",
                              "garbage-tail") if ex.fault.has(k)), None)
-    size = ex.option("picture_bytes")
+    # enough bytes that there are slashes to escape
+    size = ex.option("picture_bytes", 20_000 if ex.model == "relay-escaped" else None)
     return [ex.sim.gallery.make(width=width, height=height, format=form, bytes=int(size) if size else None, kind=kind,
                                 transparent=fields.get("background") == "transparent") for _ in range(count)]
 
