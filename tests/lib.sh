@@ -70,7 +70,11 @@ done_testing() {
 open_call() {
 	call_method=$1 call_path=$2
 	shift 2
-	if [ "$call_method" = HEAD ]; then set -- --head "$@"; else set -- --request "$call_method" "$@"; fi
+	case $call_method in
+	HEAD) set -- --head "$@" ;;
+	GET) ;;
+	*) set -- --request "$call_method" --header 'Content-Length: 0' "$@" ;;
+	esac
 	: >"$tmp/head"
 	: >"$tmp/body"
 	status=$(curl --silent --show-error --globoff --path-as-is --max-time "${MAX_TIME:-180}" \

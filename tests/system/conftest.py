@@ -47,4 +47,4 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for name, value in getattr(item, "funcargs", {}).items():
             if isinstance(value, support.Easel):
-                report.sections.append((f"log of {name}", value.log()[-4000:]))
+                report.sections.append((f"log of {name}", value.log()[-1500:]))

@@ -162,8 +162,9 @@ def request(url, method, path, body=None, headers=(), timeout=60):
         connection.putrequest(method, path, skip_accept_encoding=True)
         headers = list(headers.items() if isinstance(headers, dict) else headers)
         given = {name.lower() for name, _ in headers}
-        if body is not None and not given & {"content-length", "transfer-encoding"}:
-            headers.append(("Content-Length", str(len(body))))
+        if not given & {"content-length", "transfer-encoding"} and (
+                body is not None or method in ("POST", "PUT", "PATCH")):
+            headers.append(("Content-Length", str(len(body or b""))))
         for name, value in headers:
             connection.putheader(name, value)
         try:

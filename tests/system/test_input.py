@@ -301,6 +301,13 @@ def test_a_deadline_that_cannot_be_read_is_said(easel, deadline):
         assert answer.status == 200
 
 
+def test_head_has_the_headers_of_get_and_no_body(easel):
+    answer = raw(easel.url, f"HEAD /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                            f"Authorization: Bearer {easel.key}\r\n\r\n".encode())
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ") and b"application/json" in head and body == b""
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 def test_another_method_is_405(easel, method):
     answer = easel.request(method, PATH)
@@ -313,14 +320,15 @@ def test_an_unknown_method_never_is_a_5xx(easel):
 
 
 @pytest.mark.parametrize("path", ["/v1/../v1/models", "/v1/%2e%2e/models", "/v1/models/%2E%2E/x",
-                                  "/v1/.%2e/models", "/v1/mod%0aels", "/v1/models%00", "/v1%2fmodels",
-                                  "/v1/%zz", "/%", "/v1/images%2Fgenerations"])
+                                  "/v1/.%2e/models", "/v1/mod%0aels", "/v1/models%00",
+                                  "/v1/%zz", "/%"])
 def test_a_bad_path_is_400(easel, path):
     expect_error(easel.get(path), 400, "bad_path", party="client")
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1/..;/models", "/nothing", "/v1/images/generations/x",
-                                  "/v1/images/generation", "/" + "x" * 2000])
+                                  "/v1/images/generation", "/" + "x" * 2000, "/v1%2fmodels",
+                                  "/v1/images%2Fgenerations"])
 def test_an_unknown_path_is_404(easel, path):
     expect_error(easel.post(path, SMALL), 404, "endpoint_not_found", party="client")
 
