@@ -167,9 +167,10 @@ read_table(struct loader *l, const json_t *json)
 	struct table *t = NULL;
 	int kind;
 
-	if (json_unpack((json_t *)json, "{s:s, s:i, s:s?, s:s}", "section", &section, "kind", &kind,
-			"name", &name, "origin", &origin) < 0)
+	if (json_unpack((json_t *)json, "{s:s, s:i, s:s}", "section", &section, "kind", &kind,
+			"origin", &origin) < 0)
 		return -1;
+	name = json_string_value(json_object_get(json, "name")); /* null where the table has none */
 	if (kind == SECTION_FIXED)
 		t = table_fixed(l->rest, section);
 	else if (kind > SECTION_FIXED && kind <= SECTION_MODEL && name)

@@ -11,9 +11,9 @@
 struct pool {
 	char *path;
 	const struct schema *schema;
-	pthread_mutex_t mutex; /* guards what follows */
-	pthread_cond_t given;  /* on CLOCK_MONOTONIC, as deadlines are */
-	struct conn *idle;     /* last in, first out */
+	pthread_mutex_t mutex;    /* guards what follows */
+	pthread_cond_t given;     /* on CLOCK_MONOTONIC, as deadlines are */
+	struct sqlite_conn *idle; /* last in, first out */
 	unsigned open;
 };
 
@@ -22,7 +22,7 @@ struct pool {
  * is another one; SQLite tells it apart only by its text.
  */
 static int
-sqlite_failed(struct conn *c, struct err *e)
+sqlite_failed(struct sqlite_conn *c, struct err *e)
 {
 	static const char no_table[] = "no such table: ";
 	const char *said = c->db ? sqlite3_errmsg(c->db) : "out of memory";
@@ -40,13 +40,13 @@ sqlite_failed(struct conn *c, struct err *e)
 }
 
 static int
-conn_exec(struct conn *c, const char *sql, struct err *e)
+conn_exec(struct sqlite_conn *c, const char *sql, struct err *e)
 {
 	return sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_failed(c, e);
 }
 
 static int
-conn_int(struct conn *c, const char *sql, int *out, struct err *e)
+conn_int(struct sqlite_conn *c, const char *sql, int *out, struct err *e)
 {
 	sqlite3_stmt *s = NULL;
 	int rc = -1;
@@ -63,7 +63,7 @@ conn_int(struct conn *c, const char *sql, int *out, struct err *e)
 }
 
 static void
-conn_close(struct conn *c)
+conn_close(struct sqlite_conn *c)
 {
 	for (size_t i = 0; i < POOL_STATEMENTS; i++)
 		(void)sqlite3_finalize(c->stmt[i]);
@@ -72,7 +72,7 @@ conn_close(struct conn *c)
 }
 
 static void
-conn_wait(struct conn *c, const struct deadline *d)
+conn_wait(struct sqlite_conn *c, const struct deadline *d)
 {
 	(void)sqlite3_busy_timeout(c->db, (int)deadline_left_ms(d));
 }
@@ -82,7 +82,7 @@ conn_wait(struct conn *c, const struct deadline *d)
  * handler: processes that start together have to try again by themselves.
  */
 static int
-conn_wal(struct conn *c, const struct deadline *d, struct err *e)
+conn_wal(struct sqlite_conn *c, const struct deadline *d, struct err *e)
 {
 	static const struct timespec pause = { .tv_nsec = 2000000 };
 
@@ -97,10 +97,10 @@ conn_wal(struct conn *c, const struct deadline *d, struct err *e)
 	}
 }
 
-static struct conn *
+static struct sqlite_conn *
 conn_open(struct pool *p, const struct deadline *d, struct err *e)
 {
-	struct conn *c = calloc(1, sizeof(*c));
+	struct sqlite_conn *c = calloc(1, sizeof(*c));
 
 	if (!c) {
 		(void)err_set(e, ERR_INTERNAL, "out of memory");
@@ -125,7 +125,7 @@ conn_open(struct pool *p, const struct deadline *d, struct err *e)
 
 /* The first table of the schema that is not there, or NULL in *missing. */
 static int
-conn_missing(struct conn *c, const char **missing, struct err *e)
+conn_missing(struct sqlite_conn *c, const char **missing, struct err *e)
 {
 	const char *const *t = c->pool->schema->tables;
 	sqlite3_stmt *s = NULL;
@@ -149,7 +149,7 @@ conn_missing(struct conn *c, const char **missing, struct err *e)
 }
 
 static int
-conn_version(struct conn *c, int *version, struct err *e)
+conn_version(struct sqlite_conn *c, int *version, struct err *e)
 {
 	int known = c->pool->schema->version;
 
@@ -164,7 +164,7 @@ conn_version(struct conn *c, int *version, struct err *e)
 }
 
 int
-conn_check(struct conn *c, struct err *e)
+conn_check(struct sqlite_conn *c, struct err *e)
 {
 	const char *missing;
 	int version;
@@ -180,7 +180,7 @@ conn_check(struct conn *c, struct err *e)
 }
 
 static int
-conn_migrate(struct conn *c, struct err *e)
+conn_migrate(struct sqlite_conn *c, struct err *e)
 {
 	const struct schema *schema = c->pool->schema;
 	char set_version[48];
@@ -216,7 +216,7 @@ static int
 pool_prepare(struct pool *p, bool migrate, struct err *e)
 {
 	struct deadline d = deadline_in_ms(POOL_OPEN_MS);
-	AUTO_PTR(conn) c = NULL;
+	AUTO_PTR(sqlite_conn) c = NULL;
 	struct stat st;
 
 	if (migrate && make_file(p->path, e) < 0)
@@ -255,7 +255,7 @@ pool_open(struct pool **out, const char *path, const struct schema *schema, bool
 void
 pool_free(struct pool *p)
 {
-	struct conn *c;
+	struct sqlite_conn *c;
 
 	if (!p)
 		return;
@@ -290,10 +290,10 @@ pool_closed(struct pool *p)
 	(void)pthread_cond_signal(&p->given);
 }
 
-struct conn *
+struct sqlite_conn *
 pool_take(struct pool *p, const struct deadline *d, struct err *e)
 {
-	struct conn *c = NULL;
+	struct sqlite_conn *c = NULL;
 	bool free_one;
 
 	(void)pthread_mutex_lock(&p->mutex);
@@ -319,7 +319,7 @@ pool_take(struct pool *p, const struct deadline *d, struct err *e)
 }
 
 void
-conn_free(struct conn *c)
+sqlite_conn_free(struct sqlite_conn *c)
 {
 	struct pool *p;
 
@@ -344,7 +344,7 @@ conn_free(struct conn *c)
 }
 
 sqlite3_stmt *
-stmt_take(struct conn *c, int which, struct err *e)
+stmt_take(struct sqlite_conn *c, int which, struct err *e)
 {
 	sqlite3_stmt **s = &c->stmt[which];
 
@@ -359,7 +359,7 @@ stmt_take(struct conn *c, int which, struct err *e)
 }
 
 int
-stmt_row(struct conn *c, sqlite3_stmt *s, struct err *e)
+stmt_row(struct sqlite_conn *c, sqlite3_stmt *s, struct err *e)
 {
 	int code = sqlite3_step(s);
 
@@ -372,19 +372,19 @@ stmt_row(struct conn *c, sqlite3_stmt *s, struct err *e)
 }
 
 int
-stmt_run(struct conn *c, sqlite3_stmt *s, struct err *e)
+stmt_run(struct sqlite_conn *c, sqlite3_stmt *s, struct err *e)
 {
 	return stmt_row(c, s, e) < 0 ? -1 : 0;
 }
 
 int
-conn_begin(struct conn *c, struct err *e)
+conn_begin(struct sqlite_conn *c, struct err *e)
 {
 	return conn_exec(c, "BEGIN IMMEDIATE", e);
 }
 
 int
-conn_commit(struct conn *c, struct err *e)
+conn_commit(struct sqlite_conn *c, struct err *e)
 {
 	return conn_exec(c, "COMMIT", e);
 }

@@ -3,7 +3,7 @@
 /*
  * sqlite_pool - SQLite connections, shared by the threads of one process
  *
- * A connection belongs to one thread from pool_take() to conn_free() (hence NOMUTEX).  They are opened
+ * A connection belongs to one thread from pool_take() to sqlite_conn_free() (hence NOMUTEX).  They are opened
  * when first needed, at most POOL_MAX of them, and the one given back last is taken first: its caches
  * are warm.  WAL, synchronous=FULL: what was committed survives a power cut.  The database file is
  * made with mode 0600 whatever the umask is; its -wal and -shm take that mode from it.
@@ -23,8 +23,8 @@
 #define POOL_OPEN_MS    10000 /* how long opening and migrating may wait for other processes */
 #define POOL_STATEMENTS 16    /* prepared statements that a connection keeps */
 
-struct conn {
-	struct conn *next; /* the pool's */
+struct sqlite_conn {
+	struct sqlite_conn *next; /* the pool's */
 	struct pool *pool;
 	sqlite3 *db;
 	sqlite3_stmt *stmt[POOL_STATEMENTS];
@@ -51,21 +51,21 @@ void pool_free(struct pool *p); /* every connection has been given back */
 DEFINE_FREEP(pool);
 
 /* A connection whose waits end with *d, or NULL: ERR_STORE, also when none is free before *d. */
-struct conn *pool_take(struct pool *p, const struct deadline *d, struct err *e);
-/* Ends what is open in it (rolls back) and puts it back; accepts NULL.  As AUTO_PTR(conn) it does so. */
-void conn_free(struct conn *c);
-DEFINE_FREEP(conn);
+struct sqlite_conn *pool_take(struct pool *p, const struct deadline *d, struct err *e);
+/* Ends what is open in it (rolls back) and puts it back; accepts NULL.  As AUTO_PTR(sqlite_conn) it does so. */
+void sqlite_conn_free(struct sqlite_conn *c);
+DEFINE_FREEP(sqlite_conn);
 
 /* Statement `which` of schema->sql, reset and with nothing bound; the connection's.  NULL: *e. */
-sqlite3_stmt *stmt_take(struct conn *c, int which, struct err *e);
+sqlite3_stmt *stmt_take(struct sqlite_conn *c, int which, struct err *e);
 /* Runs a statement that gives no rows. */
-int stmt_run(struct conn *c, sqlite3_stmt *s, struct err *e);
+int stmt_run(struct sqlite_conn *c, sqlite3_stmt *s, struct err *e);
 /* Steps: 1 a row, 0 no more, -1 *e. */
-int stmt_row(struct conn *c, sqlite3_stmt *s, struct err *e);
+int stmt_row(struct sqlite_conn *c, sqlite3_stmt *s, struct err *e);
 
-int conn_begin(struct conn *c, struct err *e); /* BEGIN IMMEDIATE */
-int conn_commit(struct conn *c, struct err *e);
+int conn_begin(struct sqlite_conn *c, struct err *e); /* BEGIN IMMEDIATE */
+int conn_commit(struct sqlite_conn *c, struct err *e);
 /* Are the schema's version and tables what this program knows? */
-int conn_check(struct conn *c, struct err *e);
+int conn_check(struct sqlite_conn *c, struct err *e);
 
 #endif

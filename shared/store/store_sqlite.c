@@ -95,7 +95,7 @@ sqlite_close(void *self)
 static int
 sqlite_ping(void *self, const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = pool_take(self, d, e);
+	AUTO_PTR(sqlite_conn) c = pool_take(self, d, e);
 
 	return !c ? -1 : conn_check(c, e);
 }
@@ -133,7 +133,7 @@ key_read(sqlite3_stmt *s, struct key_record *k)
 static int
 sqlite_key_add(void *self, const struct key_record *k, const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = pool_take(self, d, e);
+	AUTO_PTR(sqlite_conn) c = pool_take(self, d, e);
 	sqlite3_stmt *s;
 
 	if (!c || conn_begin(c, e) < 0 || !(s = stmt_take(c, SQL_KEY_ADD, e)))
@@ -153,7 +153,7 @@ static int
 sqlite_key_by_hash(void *self, const unsigned char *hash, struct key_record *out, bool *found,
 		   const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = pool_take(self, d, e);
+	AUTO_PTR(sqlite_conn) c = pool_take(self, d, e);
 	sqlite3_stmt *s;
 	int got;
 
@@ -171,7 +171,7 @@ static int
 sqlite_key_revoke(void *self, const char *id_or_name, int64_t now_ms, bool *found,
 		  const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = pool_take(self, d, e);
+	AUTO_PTR(sqlite_conn) c = pool_take(self, d, e);
 	sqlite3_stmt *s;
 
 	if (!c || conn_begin(c, e) < 0 || !(s = stmt_take(c, SQL_KEY_REVOKE, e)))
@@ -188,7 +188,7 @@ static int
 sqlite_key_each(void *self, void (*fn)(const struct key_record *, void *), void *arg,
 		const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = pool_take(self, d, e);
+	AUTO_PTR(sqlite_conn) c = pool_take(self, d, e);
 	struct key_record k;
 	sqlite3_stmt *s;
 	int got;
@@ -205,7 +205,7 @@ sqlite_key_each(void *self, void (*fn)(const struct key_record *, void *), void 
 static int
 sqlite_job_add(void *self, const struct job_record *j, const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = pool_take(self, d, e);
+	AUTO_PTR(sqlite_conn) c = pool_take(self, d, e);
 	sqlite3_stmt *s;
 
 	if (!c || conn_begin(c, e) < 0 || !(s = stmt_take(c, SQL_JOB_ADD, e)))
@@ -244,7 +244,7 @@ static int
 sqlite_job_each(void *self, size_t limit, void (*fn)(const struct job_record *, void *), void *arg,
 		const struct deadline *d, struct err *e)
 {
-	AUTO_PTR(conn) c = pool_take(self, d, e);
+	AUTO_PTR(sqlite_conn) c = pool_take(self, d, e);
 	struct job_record j;
 	sqlite3_stmt *s;
 	int got;

@@ -568,6 +568,7 @@ class Pictures(Case):
         reply = picture_at(self.b64_of("url-fault=truncate")[0]["url"])
         self.assertEqual(reply.headers["content-type"], "image/png")
         self.assertLess(len(reply.body), int(reply.headers["content-length"]))
+        self.assertEqual(picture_at(self.b64_of("url-fault=status:403")[0]["url"]).status, 403)
         self.assertIn("/@drip/pictures/", self.b64_of("slow-picture-url")[0]["url"])
         url = ask("dall-e-3").json["data"][0]["url"]
         sim.faults({"status": 403, "on": "picture"})

@@ -252,10 +252,10 @@ async def run(options, ready):
     tls = tls_context(options.tls_cert, options.tls_key, options.tls_version) if options.tls_cert else None
     sim = Simulator(options.host, options.port, tls, options.dialect)
     sim.start()
-    ready(sim.url)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, sim.ended.set)
+    ready(sim.url)
     await sim.ended.wait()
     await asyncio.sleep(0.02)  # the answer to /_sim/quit is still on its way
     sys.stdout.flush()

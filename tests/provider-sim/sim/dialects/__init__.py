@@ -37,8 +37,9 @@ class Registry:
     def __init__(self, root):
         self.dialects = {}
         for found in pkgutil.iter_modules(__path__):
-            dialect = importlib.import_module(f"{__name__}.{found.name}").DIALECT
-            self.dialects[dialect.name] = dialect
+            dialect = getattr(importlib.import_module(f"{__name__}.{found.name}"), "DIALECT", None)
+            if dialect is not None:
+                self.dialects[dialect.name] = dialect
         if root not in self.dialects:
             raise KeyError(f"no dialect {root!r}; there are: {', '.join(sorted(self.dialects))}")
         self.root = self.dialects[root]
