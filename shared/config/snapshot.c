@@ -163,12 +163,13 @@ read_table(struct loader *l, const json_t *json)
 {
 	struct arena *a = &l->rest->arena;
 	json_t *pair, *values = json_object_get(json, "values");
-	const char *section, *name, *origin, *key;
+	const char *name = json_string_value(json_object_get(json, "name"));
+	const char *section, *origin, *key;
 	struct table *t = NULL;
 	int kind;
 
-	if (json_unpack((json_t *)json, "{s:s, s:i, s:s?, s:s}", "section", &section, "kind", &kind,
-			"name", &name, "origin", &origin) < 0)
+	if (json_unpack((json_t *)json, "{s:s, s:i, s:s}", "section", &section, "kind", &kind,
+			"origin", &origin) < 0)
 		return -1;
 	if (kind == SECTION_FIXED)
 		t = table_fixed(l->rest, section);
