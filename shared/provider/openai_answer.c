@@ -1,0 +1,201 @@
+#include "provider/openai_answer.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/utf8.h"
+#include "provider/result_fetch.h"
+#include "provider/upstream_said.h"
+
+static void
+add(int64_t *sum, const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (json_is_integer(v) && json_integer_value(v) >= 0)
+		*sum = (*sum < 0 ? 0 : *sum) + json_integer_value(v);
+}
+
+/* What is said about the whole answer.  Of several calls the tokens add up. */
+static void
+facts_read(struct image_call *call, const json_t *root)
+{
+	const json_t *usage = json_object_get(root, "usage");
+	const json_t *details = json_object_get(usage, "input_tokens_details");
+	const char *text;
+
+	add(&call->usage_input, usage, "input_tokens");
+	add(&call->usage_output, usage, "output_tokens");
+	add(&call->usage_total, usage, "total_tokens");
+	add(&call->usage_input_text, details, "text_tokens");
+	add(&call->usage_input_image, details, "image_tokens");
+	text = json_string_value(json_object_get(root, "background"));
+	if (text)
+		utf8_clip(call->background, sizeof(call->background), text, strlen(text), 15);
+	text = json_string_value(json_object_get(root, "quality"));
+	if (text)
+		utf8_clip(call->quality, sizeof(call->quality), text, strlen(text), 15);
+}
+
+/* "url" or "image_url": a number (a picture that was in it), a URL, or {"url": …}. */
+static int
+url_take(struct picture_answer *a, const json_t *v, struct err *e)
+{
+	struct image_call *call = a->call;
+	struct picture p;
+
+	if (json_is_object(v))
+		v = json_object_get(v, "url");
+	if (json_is_integer(v)) {
+		(void)picture_answer_take(a, json_integer_value(v));
+		return 0;
+	}
+	if (!json_string_length(v))
+		return 0;
+	if (result_fetch(call, json_string_value(v), &p, e) < 0)
+		return -1;
+	call->images[call->nimages++] = p;
+	return 0;
+}
+
+/* 0, also when there is no picture in it. */
+static int
+item_take(struct picture_answer *a, const json_t *item, struct err *e)
+{
+	struct image_call *call = a->call;
+	const json_t *b64 = json_object_get(item, "b64_json");
+	unsigned before = call->nimages;
+	const char *revised;
+	int rc = 0;
+
+	if (!json_is_integer(b64) || !picture_answer_take(a, json_integer_value(b64)))
+		rc = url_take(a, json_is_string(item) ? item : json_object_get(item, "url"), e);
+	if (rc == 0 && call->nimages == before)
+		rc = url_take(a, json_object_get(item, "image_url"), e);
+	revised = json_string_value(json_object_get(item, "revised_prompt"));
+	if (rc == 0 && call->nimages > before && revised) {
+		char *out = call->revised_prompt[before];
+		size_t size = sizeof(call->revised_prompt[0]), n = strlen(revised);
+
+		n = n < size ? n : utf8_cut(revised, size - 1);
+		memcpy(out, revised, n);
+		out[n] = '\0';
+	}
+	return rc;
+}
+
+/* Where relays put the list. */
+static const json_t *
+items_of(const json_t *root)
+{
+	static const char *const keys[] = { "data", "images", "output_images" };
+	const json_t *list = NULL;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && !json_array_size(list); i++)
+		list = json_object_get(root, keys[i]);
+	return list;
+}
+
+/* Takes pictures until there are `want` in the call.  -1: the first one that could not be had. */
+static int
+items_take(struct picture_answer *a, const json_t *root, unsigned want, struct err *e)
+{
+	const json_t *list = items_of(root), *item;
+	struct err other;
+	int rc = 0;
+	size_t i;
+
+	if (json_is_object(list)) /* one alone, without the list */
+		rc = item_take(a, list, e);
+	json_array_foreach(list, i, item)
+	{
+		if (a->call->nimages >= want)
+			break;
+		if (item_take(a, item, rc < 0 ? &other : e) < 0)
+			rc = -1;
+	}
+	picture_answer_take_rest(a, want);
+	return a->call->nimages >= want ? 0 : rc;
+}
+
+static bool
+is_task(const json_t *root)
+{
+	const json_t *first = json_array_get(items_of(root), 0);
+
+	return json_object_get(root, "task_id") || json_object_get(first, "task_id");
+}
+
+/* Adds what the provider's head says to an error about its answer. */
+static int
+about_answer(const struct image_call *call, const struct upstream_head *head, struct err *e)
+{
+	e->stage = "provider.recv";
+	e->may_have_been_billed = true;
+	e->upstream.status = head->status;
+	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", call->provider->name);
+	(void)snprintf(e->upstream.request_id, sizeof(e->upstream.request_id), "%s",
+		       head->request_id);
+	return -1;
+}
+
+static int
+incomplete(const struct image_call *call, const struct upstream_head *head, const char *why,
+	   struct err *e)
+{
+	char detail[sizeof(e->detail)];
+
+	(void)snprintf(detail, sizeof(detail), "%s", why);
+	(void)err_set(e, ERR_IMAGES_INCOMPLETE, "%s", "");
+	(void)snprintf(e->expected, sizeof(e->expected), "%u", call->rq->n);
+	(void)snprintf(e->found, sizeof(e->found), "%u", call->nimages);
+	err_detail(e, "%s", detail);
+	return about_answer(call, head, e);
+}
+
+/* Fewer pictures than wanted, although the answer is JSON. */
+static int
+too_few(struct picture_answer *a, const struct upstream_failure *f, const json_t *root, int fetched,
+	struct err *e)
+{
+	const char *rest = buf_str(&a->scan.rest);
+
+	if (fetched < 0 && (!a->call->nimages || e->kind == ERR_DEADLINE))
+		return -1;
+	if (a->call->nimages)
+		return incomplete(a->call, f->head, fetched < 0 ? e->about : "", e);
+	if (said_is_error(root))
+		return upstream_error_json(f, root, e);
+	if (is_task(root))
+		return upstream_garbage(f, "it answered with a task instead of a picture", NULL, 0,
+					e);
+	return upstream_garbage(f, "it answered without a picture", rest, strlen(rest), e);
+}
+
+/* The answer arrived whole, with a status of success. */
+int
+openai_answer_read(struct picture_answer *a, const struct upstream_failure *f, unsigned want,
+		   struct err *e)
+{
+	const struct buf *rest = &a->scan.rest;
+	json_auto_t *root = NULL;
+	struct err why;
+	int rc;
+
+	if (json_read(buf_str(rest), rest->len, &root, &why) < 0) {
+		picture_answer_take_rest(a, want);
+		if (rest->len && rest->p[strspn(rest->p, " \t\r\n")] == '<')
+			return upstream_error(f, rest->p, rest->len, e);
+		if (rest->len && picture_answer_is_cut(a)) {
+			(void)err_set(e, ERR_UP_TRUNCATED, "%s", "");
+			return about_answer(a->call, f->head, e);
+		}
+		return upstream_garbage(f, rest->len ? "it is not JSON" : "it is empty", rest->p,
+					rest->len, e);
+	}
+	facts_read(a->call, root);
+	rc = items_take(a, root, want, e);
+	return a->call->nimages >= want ? 0 : too_few(a, f, root, rc, e);
+}

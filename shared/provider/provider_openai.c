@@ -1,0 +1,264 @@
+/*
+ * OpenAI's images API and those who speak it: POST {base_url}/images/generations.
+ *
+ * Wire format: OpenAI's specification 2.3.0, and what relays make of it: base64 with a "data:" prefix,
+ * a URL where base64 was asked for, errors inside a 200.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/cleanup.h"
+#include "net/upstream.h"
+#include "provider/openai_answer.h"
+#include "provider/picture_answer.h"
+#include "provider/provider.h"
+#include "provider/upstream_error.h"
+
+/* ---- what the models can do ---- */
+
+enum family { FAMILY_GPT, FAMILY_DALLE2, FAMILY_DALLE3, FAMILY_OTHER };
+
+/* response_format is kept in the sense that its answer is: Easel serves either form itself. */
+#define COMMON                                                                   \
+	(PARAM_BIT(PARAM_N) | PARAM_BIT(PARAM_SIZE) | PARAM_BIT(PARAM_QUALITY) | \
+	 PARAM_BIT(PARAM_RESPONSE_FORMAT) | PARAM_BIT(PARAM_USER))
+#define GPT                                                                     \
+	(PARAM_BIT(PARAM_OUTPUT_FORMAT) | PARAM_BIT(PARAM_OUTPUT_COMPRESSION) | \
+	 PARAM_BIT(PARAM_BACKGROUND) | PARAM_BIT(PARAM_MODERATION))
+
+static const struct image_caps caps_of[] = {
+	[FAMILY_GPT] = { .keeps = COMMON | GPT,
+			 .n_max = 10,
+			 .prompt_max = 32000,
+			 .b64_default = true,
+			 .sizes = "1024x1024, 1536x1024, 1024x1536, auto" },
+	[FAMILY_DALLE2] = { .keeps = COMMON,
+			    .n_max = 10,
+			    .prompt_max = 1000,
+			    .sizes = "256x256, 512x512, 1024x1024" },
+	[FAMILY_DALLE3] = { .keeps = COMMON | PARAM_BIT(PARAM_STYLE),
+			    .n_max = 1,
+			    .prompt_max = 4000,
+			    .sizes = "1024x1024, 1792x1024, 1024x1792" },
+	/* A relay's model: it knows best what it can do. */
+	[FAMILY_OTHER] = { .keeps = COMMON | GPT | PARAM_BIT(PARAM_STYLE) |
+				    PARAM_BIT(PARAM_NEGATIVE_PROMPT) | PARAM_BIT(PARAM_SEED) |
+				    PARAM_BIT(PARAM_STEPS) | PARAM_BIT(PARAM_GUIDANCE) |
+				    PARAM_BIT(PARAM_SAMPLER) | PARAM_BIT(PARAM_ASPECT_RATIO) |
+				    PARAM_BIT(PARAM_STRENGTH) | PARAM_BIT(PARAM_NOISE),
+			   .n_max = 10,
+			   .prompt_max = 32000,
+			   .sizes = "whatever the model takes" },
+};
+
+static enum family
+family_of(const char *model)
+{
+	static const struct {
+		const char *prefix;
+		enum family family;
+	} rows[] = {
+		{ "gpt-image", FAMILY_GPT },
+		{ "chatgpt-image", FAMILY_GPT },
+		{ "dall-e-2", FAMILY_DALLE2 },
+		{ "dall-e-3", FAMILY_DALLE3 },
+	};
+	const char *slash = strrchr(model, '/');
+
+	if (slash) /* "openai/gpt-image-1" */
+		model = slash + 1;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (!strncasecmp(model, rows[i].prefix, strlen(rows[i].prefix)))
+			return rows[i].family;
+	return FAMILY_OTHER;
+}
+
+static const struct image_caps *
+openai_caps(const char *upstream_model)
+{
+	return &caps_of[family_of(upstream_model)];
+}
+
+/* ---- the request ---- */
+
+static bool
+wants(const struct image_call *call, enum image_param p)
+{
+	return call->rq->given & openai_caps(call->model)->keeps & PARAM_BIT(p);
+}
+
+static void
+put_text(const struct image_call *call, json_t *o, enum image_param p, const char *value)
+{
+	if (wants(call, p) && value)
+		(void)json_object_set_new(o, image_param_name(p), json_string(value));
+}
+
+static void
+put_integer(const struct image_call *call, json_t *o, enum image_param p, int64_t value)
+{
+	if (wants(call, p) && value >= 0)
+		(void)json_object_set_new(o, image_param_name(p), json_integer(value));
+}
+
+static void
+put_real(const struct image_call *call, json_t *o, enum image_param p, double value)
+{
+	if (wants(call, p) && value >= 0)
+		(void)json_object_set_new(o, image_param_name(p), json_real(value));
+}
+
+static void
+put_size(const struct image_call *call, json_t *o, enum family family)
+{
+	const struct image_request *rq = call->rq;
+	char size[32];
+
+	if (!rq->width && (family == FAMILY_DALLE2 || family == FAMILY_DALLE3)) {
+		/* These know no "auto"; without a size they choose. */
+		if (wants(call, PARAM_SIZE))
+			receipt_note(call->receipt, PARAM_SIZE, "=the model's default");
+		return;
+	}
+	(void)snprintf(size, sizeof(size), "%ux%u", rq->width, rq->height);
+	put_text(call, o, PARAM_SIZE, rq->width ? size : "auto");
+}
+
+/* The body as JSON text, the caller's; NULL: out of memory. */
+static char *
+body_make(const struct image_call *call, unsigned n)
+{
+	const struct image_request *rq = call->rq;
+	enum family family = family_of(call->model);
+	json_auto_t *o = json_pack("{s:s, s:s}", "model", call->model, "prompt", rq->prompt);
+
+	if (!o)
+		return NULL;
+	if (wants(call, PARAM_N) || n > 1)
+		(void)json_object_set_new(o, "n", json_integer(n));
+	put_size(call, o, family);
+	put_text(call, o, PARAM_QUALITY, rq->quality);
+	if (rq->output_type != PICTURE_NONE)
+		put_text(call, o, PARAM_OUTPUT_FORMAT, picture_format(rq->output_type));
+	put_integer(call, o, PARAM_OUTPUT_COMPRESSION, rq->output_compression);
+	put_text(call, o, PARAM_BACKGROUND, rq->background);
+	put_text(call, o, PARAM_MODERATION, rq->moderation);
+	put_text(call, o, PARAM_STYLE, rq->style);
+	put_text(call, o, PARAM_USER, rq->user);
+	put_text(call, o, PARAM_NEGATIVE_PROMPT, rq->negative_prompt);
+	put_integer(call, o, PARAM_SEED, rq->seed);
+	put_integer(call, o, PARAM_STEPS, rq->steps ? rq->steps : -1);
+	put_real(call, o, PARAM_GUIDANCE, rq->guidance);
+	put_text(call, o, PARAM_SAMPLER, rq->sampler);
+	put_text(call, o, PARAM_ASPECT_RATIO, rq->aspect_ratio);
+	put_real(call, o, PARAM_STRENGTH, rq->strength);
+	put_real(call, o, PARAM_NOISE, rq->noise);
+	/* GPT image models refuse it, relays drift; only for dall-e does it spare us a fetch. */
+	if (family == FAMILY_DALLE2 || family == FAMILY_DALLE3)
+		(void)json_object_set_new(o, "response_format", json_string("b64_json"));
+	return json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(6));
+}
+
+static void
+secret_freep(char **s)
+{
+	if (*s)
+		explicit_bzero(*s, strlen(*s));
+	free(*s);
+}
+
+static int
+send_request(struct image_call *call, unsigned n, struct picture_answer *a,
+	     struct upstream_head *head, struct err *e)
+{
+	__attribute__((cleanup(secret_freep))) char *authorization = NULL;
+	AUTO_FREE char *url = NULL;
+	AUTO_FREE char *body = body_make(call, n);
+	const struct provider_conf *p = call->provider;
+	const char *headers[] = { "Content-Type: application/json", "Accept: application/json",
+				  NULL, NULL };
+	struct upstream_body receiver = picture_answer_body(a);
+	struct upstream_req rq = { .method = "POST",
+				   .headers = headers,
+				   .proxy = p->proxy,
+				   .connect_timeout_ms = p->connect_timeout_ms,
+				   .policy = UPSTREAM_TRUSTED,
+				   .provider = p->name,
+				   .item = LEDGER_PROVIDER };
+	int rc;
+
+	if (!body || asprintf(&url, "%s/images/generations", p->base_url) < 0 ||
+	    asprintf(&authorization, "Authorization: Bearer %s", call->credential) < 0)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	if (*call->credential)
+		headers[2] = authorization;
+	rq.url = url;
+	rq.body = body;
+	rq.body_len = strlen(body);
+	if (call->on_stage)
+		call->on_stage(call->self, "provider.submit");
+	rc = upstream_call(&rq, &receiver, head, &call->deadline, call->ledger, e);
+	picture_answer_book(a, LEDGER_PROVIDER);
+	(void)snprintf(call->upstream_request_id, sizeof(call->upstream_request_id), "%s",
+		       head->request_id);
+	return rc;
+}
+
+/* ---- the call ---- */
+
+static int
+generate_some(struct image_call *call, unsigned n, struct err *e)
+{
+	AUTO(picture_answer) a;
+	struct upstream_head head;
+	struct upstream_failure f = { call->provider->name, call->credential, &head };
+	unsigned want = call->nimages + n;
+
+	picture_answer_init(&a, call, n);
+	if (send_request(call, n, &a, &head, e) < 0) {
+		/* What arrived whole is kept, whatever broke afterwards. */
+		picture_answer_take_rest(&a, want);
+		return -1;
+	}
+	if (a.failed)
+		return upstream_error(&f, buf_str(&a.text), a.text.len, e);
+	return openai_answer_read(&a, &f, want, e);
+}
+
+static int
+openai_generate(struct image_call *call, struct err *e)
+{
+	const struct image_caps *caps = openai_caps(call->model);
+	unsigned want = call->rq->n < IMAGES_MAX ? call->rq->n : IMAGES_MAX;
+	unsigned calls = (want + caps->n_max - 1) / caps->n_max;
+
+	call->nimages = 0;
+	memset(call->revised_prompt, 0, sizeof(call->revised_prompt));
+	call->upstream_request_id[0] = call->background[0] = call->quality[0] = '\0';
+	call->usage_input = call->usage_output = call->usage_total = -1;
+	call->usage_input_text = call->usage_input_image = -1;
+	if (call->rq->given & PARAM_BIT(PARAM_RESPONSE_FORMAT))
+		receipt_note(call->receipt, PARAM_RESPONSE_FORMAT, "served-here");
+	if (calls > 1)
+		receipt_note(call->receipt, PARAM_N, "=%u calls", calls);
+	while (call->nimages < want) {
+		unsigned left = want - call->nimages;
+
+		if (generate_some(call, left < caps->n_max ? left : caps->n_max, e) < 0) {
+			/* Those that came are bought, whatever became of this one. */
+			if (call->nimages)
+				e->may_have_been_billed = true;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+const struct provider_driver provider_openai = {
+	.dialect = DIALECT_OPENAI,
+	.caps = openai_caps,
+	.generate = openai_generate,
+};
