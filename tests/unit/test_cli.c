@@ -58,7 +58,7 @@ port_0_becomes_a_real_port_and_a_taken_one_is_said(void **unused)
 {
 	struct front first, second;
 	struct err e;
-	char listen_on[64];
+	char listen_on[URL_TEXT];
 
 	(void)unused;
 	assert_int_equal(front_listen("127.0.0.1:0", 0, &first, &e), 0);
