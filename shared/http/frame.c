@@ -23,7 +23,9 @@ frame_open(struct frame *f, const struct app *app, const struct config *c, struc
 	f->state = calloc(1, app->state_size ? app->state_size : 1);
 	if (!f->state)
 		return err_set(e, ERR_INTERNAL, "no memory");
-	return app->init ? app->init(f->state, c, &f->process, e) : 0;
+	return app->init
+		       ? app->init(f->state, &(const struct app_env){ c, &f->process, f->store }, e)
+		       : 0;
 }
 
 void
