@@ -23,8 +23,11 @@ struct image_engine {
 	struct filestore *files;
 };
 
+/*
+ * Also ends, with a row in `store` and a line in the log, the jobs that dead processes left behind.
+ */
 int image_engine_open(struct image_engine *g, const struct config *c, const char *program,
-                      unsigned max_in_flight, struct err *e);
+                      struct store *store, unsigned max_in_flight, struct err *e);
 void image_engine_done(struct image_engine *g);
 
 struct image_job {
