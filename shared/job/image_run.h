@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "files/filestore.h"
 #include "provider/provider.h"
+#include "store/store.h"
 
 /* What a process that makes pictures keeps; opened after fork, shared by its threads. */
 struct image_engine {
