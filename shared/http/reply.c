@@ -194,7 +194,7 @@ error_json(const struct err *e, enum err_lang lang, const char *request_id)
 			       e->upstream.status ? json_integer(e->upstream.status) : json_null(),
 			       "request_id", text_or_null(e->upstream.request_id), "message",
 			       text_or_null(e->upstream.message));
-	o = json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:b, s:n}", "message", message,
+	o = json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:o, s:o, s:o, s:b, s:n}", "message", message,
 		      "type", err_type(e), "code", err_code(e), "param", text_or_null(e->param),
 		      "request_id", request_id, "party", err_party(e), "stage",
 		      text_or_null(e->stage), "hint", h ? h : json_null(), "upstream",
