@@ -235,8 +235,6 @@ openai_generate(struct image_call *call, struct err *e)
 	unsigned want = call->rq->n < IMAGES_MAX ? call->rq->n : IMAGES_MAX;
 	unsigned calls = (want + caps->n_max - 1) / caps->n_max;
 
-	call->nimages = 0;
-	memset(call->revised_prompt, 0, sizeof(call->revised_prompt));
 	call->upstream_request_id[0] = call->background[0] = call->quality[0] = '\0';
 	call->usage_input = call->usage_output = call->usage_total = -1;
 	call->usage_input_text = call->usage_input_image = -1;
@@ -247,12 +245,8 @@ openai_generate(struct image_call *call, struct err *e)
 	while (call->nimages < want) {
 		unsigned left = want - call->nimages;
 
-		if (generate_some(call, left < caps->n_max ? left : caps->n_max, e) < 0) {
-			/* Those that came are bought, whatever became of this one. */
-			if (call->nimages)
-				e->may_have_been_billed = true;
+		if (generate_some(call, left < caps->n_max ? left : caps->n_max, e) < 0)
 			return -1;
-		}
 	}
 	return 0;
 }
