@@ -17,8 +17,8 @@
 #include "job/image_run.h"
 
 #define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
-#define CHUNK_BYTES \
-	49152 /* of a picture at a time: a multiple of 3, so that base64 needs no padding */
+/* Of a picture at a time: a multiple of 3, so that base64 needs no padding, and one FastCGI record. */
+#define CHUNK_BYTES 49140
 
 static bool
 wants_b64(const struct image_job *job)
