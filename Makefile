@@ -86,22 +86,24 @@ units: $(units)
 
 deps:
 	$(Q)scripts/install-deps.sh
+deps-test:
+	$(Q)scripts/install-deps.sh --test
 
 run: deps
 	$(Q)$(MAKE) --no-print-directory all && scripts/run.sh $(BUILD)
 
-test: deps
+test: deps-test
 	$(Q)$(MAKE) --no-print-directory WERROR=1 all units && BUILD=$(BUILD) tests/run
 
-check-asan: deps
+check-asan: deps-test
 	$(Q)$(MAKE) --no-print-directory SAN=asan WERROR=1 all units && BUILD=build-asan tests/run
-check-tsan: deps
+check-tsan: deps-test
 	$(Q)$(MAKE) --no-print-directory SAN=tsan WERROR=1 all units && BUILD=build-tsan tests/run
 
-bench: deps
+bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) bench/run
 
-lint:
+lint: deps-test
 	$(Q)scripts/lint.sh "$(CPPFLAGS)"
 
 docs: all
@@ -120,6 +122,6 @@ help:
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all units deps run test check-asan check-tsan bench lint docs install help clean FORCE
+.PHONY: all units deps deps-test run test check-asan check-tsan bench lint docs install help clean FORCE
 .SECONDARY:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -77,6 +77,8 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Says the error with its hint; as JSON on standard output too when asked.  Its exit status. */
 int report(const struct err *e, bool json);
+/* Prints the error object alone. */
+int report_json(const struct err *e);
 
 /* Loads the configuration and says every problem.  CLI_OK with *out the caller's, or CLI_CONFIG. */
 int load_config(const char *file, bool json, struct config **out);

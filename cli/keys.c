@@ -232,8 +232,9 @@ cmd_keys_revoke(const struct command *c, int argc, char **argv)
 	if (store_key_revoke(store, which, clock_wall_ms(), &found, &d, &e) < 0)
 		return report(&e, json);
 	if (!found) {
-		(void)err_set(&e, ERR_NOT_FOUND, "key that is valid");
-		return report(&e, json);
+		say("there is no valid key '%s'; 'easel keys list' lists them", which);
+		(void)err_set(&e, ERR_NOT_FOUND, "valid key");
+		return json ? report_json(&e) : CLI_NOT_FOUND;
 	}
 	if (json)
 		return print_json(json_pack("{s:s, s:b}", "key", which, "revoked", 1));

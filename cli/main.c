@@ -116,9 +116,12 @@ dispatch(int argc, char **argv)
 		return cmd_version(find("version"), 0, argv + 2);
 	if (is_help(argv[1]) && argc == 2)
 		return help(stdout);
-	if (is_help(argv[1])) /* "help keys create" is "keys create --help" */
-		return dispatch(argc, (char *[]){ argv[0], argv[2], argc > 3 ? argv[3] : "--help",
-						  "--help", NULL });
+	if (is_help(argv[1])) { /* "help keys create" is "keys create --help" */
+		char flag[] = "--help";
+		char *again[] = { argv[0], argv[2], argc > 3 ? argv[3] : flag, flag, NULL };
+
+		return dispatch(4, again);
+	}
 	c = find(argv[1]);
 	if (c)
 		return c->run(c, argc - 2, argv + 2);

@@ -171,23 +171,33 @@ exit_status(const struct err *e)
 }
 
 int
+report_json(const struct err *e)
+{
+	json_t *o = error_json(e, LANG_EN, "");
+
+	(void)json_object_set_new(o, "request_id", json_null());
+	(void)print_json(json_pack("{s:o}", "error", o));
+	return exit_status(e);
+}
+
+int
 report(const struct err *e, bool json)
 {
 	char text[1024];
 	const char *command = err_command(e);
 
+	/* Here this kind is the machine's refusal (a port in use), and there is no request id. */
+	if (e->kind == ERR_INTERNAL) {
+		say("%s%s%s%s", e->about, e->detail[0] ? " (" : "", e->detail,
+		    e->detail[0] ? ")" : "");
+		return json ? report_json(e) : exit_status(e);
+	}
 	err_message(e, LANG_EN, text, sizeof(text));
 	say("%s%s%s%s", text, e->detail[0] ? " (" : "", e->detail, e->detail[0] ? ")" : "");
 	err_hint(e, LANG_EN, text, sizeof(text));
 	if (text[0])
 		say("%s%s%s", text, command ? " " : "", command ? command : "");
-	if (json) {
-		json_t *o = error_json(e, LANG_EN, "");
-
-		(void)json_object_set_new(o, "request_id", json_null());
-		(void)print_json(json_pack("{s:o}", "error", o));
-	}
-	return exit_status(e);
+	return json ? report_json(e) : exit_status(e);
 }
 
 int
@@ -198,9 +208,11 @@ load_config(const char *file, bool json, struct config **out)
 
 	if (config_load(file, out, &problems, &e) == 0)
 		return CLI_OK;
+	if (!problems.len)
+		return report(&e, json);
 	(void)fputs(buf_str(&problems), stderr);
-	if (problems.len && problems.p[problems.len - 1] != '\n')
+	if (problems.p[problems.len - 1] != '\n')
 		(void)fputc('\n', stderr);
-	(void)report(&e, json);
-	return CLI_CONFIG;
+	say("the configuration is not usable: %s", e.about);
+	return json ? report_json(&e) : CLI_CONFIG;
 }

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ struct serve {
 	struct state state;
 	struct programs programs;
 	struct front front;
-	int config_fd, log_pipe[2];
+	int signal_fd, config_fd, log_pipe[2];
 	char lighttpd[PATH_MAX], lighttpd_conf[PATH_MAX];
 	char listen_pid[LISTEN_PID_TEXT];
 	char *front_argv[6], *front_envp[8];
@@ -46,6 +47,8 @@ serve_done(struct serve *s)
 		(void)close(s->front.fd);
 	if (s->config_fd >= 0)
 		(void)close(s->config_fd);
+	if (s->signal_fd >= 0)
+		(void)close(s->signal_fd);
 	for (int i = 0; i < 2; i++)
 		if (s->log_pipe[i] >= 0)
 			(void)close(s->log_pipe[i]);
@@ -59,6 +62,8 @@ set_limits(struct serve *s)
 {
 	struct rlimit core = { 0, 0 }, files;
 
+	/* Whatever we were started with stays ours: a child that kept a pipe would keep its reader. */
+	(void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	(void)setrlimit(RLIMIT_CORE, &core);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
@@ -75,18 +80,6 @@ set_limits(struct serve *s)
 #ifndef EASEL_SANITIZED /* the leak checker attaches to its own process */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 #endif
-}
-
-static void
-say_warnings(const struct config *c)
-{
-	for (size_t i = 0; i < c->warnings.n; i++)
-		log_warn(NULL, "%s", c->warnings.v[i]);
-	if (!c->auth.required)
-		log_warn(NULL,
-			 "[auth] required = false: EVERY ROUTE IS OPEN to whoever reaches %s, and "
-			 "may spend",
-			 c->server.listen);
 }
 
 static int
@@ -205,25 +198,22 @@ serve(struct serve *s, int64_t exec_us)
 {
 	struct supervisor sup = { .front = &s->front, .exec_us = exec_us };
 	struct err e;
-	int signal_fd, status;
+	int status;
 
 	log_init("easel", (int)s->conf->log.level, s->conf->log.format == LOG_JSON);
-	say_warnings(s->conf);
+	for (size_t i = 0; i < s->conf->warnings.n; i++)
+		log_warn(NULL, "%s", s->conf->warnings.v[i]);
 	set_limits(s);
 	if (prepare(s, &e) < 0)
-		return report(&e, false);
-	signal_fd = supervise_signals(&e);
-	if (signal_fd < 0)
 		return report(&e, false);
 	sup.children = s->children;
 	sup.n = list_children(s);
 	sup.log_fd = s->log_pipe[0];
 	sup.drain_ms = s->drain_ms;
-	status = supervise(&sup, signal_fd);
+	status = supervise(&sup, s->signal_fd);
 	for (size_t i = 0; i < sup.n; i++)
 		if (s->children[i].stdin_fd >= 0)
 			(void)close(s->children[i].stdin_fd);
-	(void)close(signal_fd);
 	return status;
 }
 
@@ -235,6 +225,7 @@ cmd_serve(const struct command *c, int argc, char **argv)
 	int n = options_read(c, opts, argc, argv, NULL, 0), status;
 	int64_t exec_us = clock_us();
 	struct serve *s;
+	struct err e;
 
 	if (n < 0)
 		return OPTIONS_EXIT(n);
@@ -244,7 +235,9 @@ cmd_serve(const struct command *c, int argc, char **argv)
 	s->front.fd = s->config_fd = s->log_pipe[0] = s->log_pipe[1] = s->state.lock_fd = -1;
 	for (size_t i = 0; i < NPROGRAMS; i++)
 		s->programs.fd[i] = -1;
-	status = load_config(file, false, &s->conf);
+	/* First: being told to end while all this is set up is heard as well. */
+	s->signal_fd = supervise_signals(&e);
+	status = s->signal_fd < 0 ? report(&e, false) : load_config(file, false, &s->conf);
 	if (status == CLI_OK)
 		status = serve(s, exec_us);
 	serve_done(s);

@@ -275,13 +275,15 @@ supervise_signals(struct err *e)
 {
 	sigset_t set;
 	int fd;
+	static const int waited_for[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP };
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGCHLD);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
+	for (size_t i = 0; i < sizeof(waited_for) / sizeof(waited_for[0]); i++) {
+		/* Whoever started us may have ignored it (a shell does so behind "&"). */
+		(void)signal(waited_for[i], SIG_DFL);
+		(void)sigaddset(&set, waited_for[i]);
+	}
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0) {

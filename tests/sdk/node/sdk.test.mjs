@@ -1,0 +1,183 @@
+// The official Node SDK, unchanged, against the deployment at BASE_URL.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import OpenAI from "openai";
+
+const base = process.env.BASE_URL;
+const apiKey = process.env.API_KEY || readFileSync(process.env.API_KEY_FILE, "utf8").trim();
+const sim = process.env.SIM_URL;
+const prompt = "一只可爱的熊猫";
+const client = new OpenAI({ baseURL: `${base}/v1`, apiKey });
+
+const PNG = Buffer.from("89504e470d0a1a0a", "hex");
+const isPng = (bytes) => PNG.equals(Buffer.from(bytes).subarray(0, 8));
+
+// Other tests use the same simulator at the same time: a prompt of its own tells a test's requests apart.
+let serial = 0;
+const ownPrompt = () => `${prompt} ${process.pid}-${++serial}`;
+async function callsFor(text) {
+  const records = await (await fetch(`${sim}/_sim/requests`)).json();
+  return records.filter((r) => r.kind === "generate" && r.body?.prompt === text);
+}
+
+async function failure(promise) {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  assert.fail("an error was expected");
+}
+
+before(() => assert.ok(base && sim, "BASE_URL and SIM_URL are needed"));
+after(() => fetch(`${sim}/_sim/faults`, { method: "DELETE" }));
+
+test("images.generate by url", async () => {
+  const answer = await client.images.generate({ model: "relay-url", prompt, response_format: "url" });
+  assert.equal(answer.data[0].b64_json, undefined);
+  const picture = await fetch(answer.data[0].url);
+  assert.equal(picture.status, 200);
+  assert.equal(picture.headers.get("content-type"), "image/png");
+  assert.ok(isPng(await picture.arrayBuffer()));
+  assert.match(answer._request_id, /^req_/);
+});
+
+for (const model of ["gpt-image-1", "dall-e-3", "relay-data-url"]) {
+  test(`images.generate by b64_json, ${model}`, async () => {
+    const answer = await client.images.generate({ model, prompt, response_format: "b64_json" });
+    assert.equal(answer.data[0].url, undefined);
+    assert.ok(isPng(Buffer.from(answer.data[0].b64_json, "base64")));
+  });
+}
+
+test("images.generate with everything", async () => {
+  const answer = await client.images.generate({
+    model: "gpt-image-1", prompt, n: 2, size: "1536x1024", quality: "low", background: "transparent",
+    moderation: "low", output_format: "webp", output_compression: 80, user: "someone", seed: 7,
+  });
+  assert.equal(answer.data.length, 2);
+  assert.equal(answer.output_format, "webp");
+  assert.equal(answer.size, "1536x1024");
+  assert.equal(answer.usage.total_tokens, answer.usage.input_tokens + answer.usage.output_tokens);
+  for (const item of answer.data) {
+    assert.equal(Buffer.from(item.b64_json, "base64").subarray(8, 12).toString(), "WEBP");
+  }
+});
+
+test("a prompt in Chinese arrives intact", async () => {
+  const text = ownPrompt();
+  await client.images.generate({ model: "gpt-image-1", prompt: text });
+  assert.equal((await callsFor(text)).length, 1);
+});
+
+test("client.post(\"/images/generations\")", async () => {
+  const answer = await client.post("/images/generations", { body: { model: "relay-url", prompt } });
+  assert.match(answer.data[0].url, /^http/);
+});
+
+test("headers can be read", async () => {
+  const { response } = await client.images.generate({ model: "gpt-image-1", prompt, style: "vivid" }).withResponse();
+  assert.equal(response.headers.get("x-easel-model"), "gpt-image-1");
+  assert.match(response.headers.get("x-easel-params"), /style=dropped/);
+  assert.match(response.headers.get("server-timing"), /auth;dur=/);
+});
+
+test("models.list", async () => {
+  const ids = [];
+  for await (const model of client.models.list()) {
+    assert.equal(model.object, "model");
+    ids.push(model.id);
+  }
+  assert.ok(ids.includes("Qwen/Qwen-Image") && ids.includes("gpt-image-1"));
+});
+
+for (const model of ["Qwen/Qwen-Image", "gpt-image-1"]) {
+  test(`models.retrieve("${model}")`, async () => {
+    assert.equal((await client.models.retrieve(model)).id, model);
+  });
+}
+
+// name, class, status, code, param, upstream calls, what is asked
+const ERRORS = [
+  ["n above ten", OpenAI.BadRequestError, 400, "integer_above_max_value", "n", 0, { n: 11 }],
+  ["a chat model", OpenAI.BadRequestError, 400, "model_not_image", "model", 0, { model: "gpt-4o-mini" }],
+  ["content policy", OpenAI.BadRequestError, 400, "upstream_content_policy", null, 1,
+    { model: "gpt-image-1@code=moderation_blocked" }],
+  ["an unknown model", OpenAI.NotFoundError, 404, "model_not_found", "model", 0, { model: "gpt-imgae-1" }],
+  ["the provider's 401", OpenAI.InternalServerError, 502, "upstream_auth_failed", null, 1,
+    { model: "gpt-image-1@status=401" }],
+  ["the provider's 500", OpenAI.InternalServerError, 502, "upstream_failed", null, 1,
+    { model: "gpt-image-1@status=500" }],
+  ["an answer that is cut", OpenAI.InternalServerError, 502, "upstream_truncated", null, 1,
+    { model: "gpt-image-1@truncate" }],
+  ["no quota left", OpenAI.InternalServerError, 502, "upstream_quota_exhausted", null, 1,
+    { model: "gpt-image-1@code=insufficient_quota" }],
+];
+
+for (const [name, kind, status, code, param, calls, asked] of ERRORS) {
+  test(`error: ${name}`, async () => {
+    const text = ownPrompt();
+    const error = await failure(client.images.generate({ model: "gpt-image-1", prompt: text, ...asked }));
+    assert.equal(error.constructor, kind);
+    assert.equal(error.status, status);
+    assert.equal(error.code, code);
+    assert.equal(error.param, param);
+    assert.match(error.requestID, /^req_/);
+    assert.equal(error.error.request_id, error.requestID);
+    assert.ok(error.message.includes(error.error.message));
+    assert.equal((await callsFor(text)).length, calls, "nothing is bought twice");
+  });
+}
+
+test("error: the provider's 429 is retried", async () => {
+  const text = ownPrompt();
+  const error = await failure(client.images.generate({ model: "gpt-image-1@status=429", prompt: text }));
+  assert.ok(error instanceof OpenAI.RateLimitError);
+  assert.equal(error.code, "upstream_rate_limited");
+  assert.equal((await callsFor(text)).length, 3);
+});
+
+test("error: an unknown key", async () => {
+  const stranger = new OpenAI({ baseURL: `${base}/v1`, apiKey: `sk-easel-${"A".repeat(43)}` });
+  const error = await failure(stranger.images.generate({ prompt }));
+  assert.ok(error instanceof OpenAI.AuthenticationError);
+  assert.equal(error.code, "invalid_api_key");
+  assert.equal(error.error.cause, "unknown_key");
+});
+
+test("error: a key without the scope", async () => {
+  const error = await failure(client.get("/metrics"));
+  assert.ok(error instanceof OpenAI.PermissionDeniedError);
+  assert.equal(error.code, "insufficient_scope");
+});
+
+test("error: 405", async () => {
+  const error = await failure(client.get("/images/generations"));
+  assert.ok(error instanceof OpenAI.APIError);
+  assert.equal(error.status, 405);
+  assert.equal(error.code, "method_not_allowed");
+  assert.equal(error.headers.get("allow"), "POST");
+});
+
+test("error: 413", async () => {
+  const error = await failure(client.images.generate({ prompt: "x".repeat(40 * 1024 * 1024) }));
+  assert.ok(error instanceof OpenAI.APIError);
+  assert.equal(error.status, 413);
+  assert.equal(error.code, "body_too_large");
+});
+
+for (const path of ["/v1", "/v1/", "", "/", "//v1", "/v1//", "/v1/v1"]) {
+  test(`base URL ending in "${path}"`, async () => {
+    const other = new OpenAI({ baseURL: base + path, apiKey });
+    assert.equal((await other.models.retrieve("Qwen/Qwen-Image")).id, "Qwen/Qwen-Image");
+    assert.match((await other.images.generate({ model: "relay-url", prompt })).data[0].url, /^http/);
+  });
+}
+
+test("a base URL that is an endpoint says what was meant", async () => {
+  const other = new OpenAI({ baseURL: `${base}/v1/images/generations`, apiKey });
+  const error = await failure(other.images.generate({ prompt }));
+  assert.ok(error instanceof OpenAI.NotFoundError);
+  assert.match(error.error.hint.text, /\/v1\/images\/generations/);
+});

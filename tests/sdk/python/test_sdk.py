@@ -1,0 +1,226 @@
+"""The official Python SDK, unchanged, against Easel."""
+import asyncio
+import base64
+import re
+
+import openai
+import pytest
+
+from support import SDK_FAULTS, Watch, merge, request, sim_config
+
+PROMPT = "一只可爱的熊猫"
+
+
+@pytest.fixture(scope="module")
+def easel(start_easel, sim):
+    config = merge(sim_config(sim, SDK_FAULTS), {"limits": {"json_bytes": "100kB"}})
+    easel = start_easel(config)
+    easel.narrow = easel.run("keys", "create", "--name", "narrow", "--scope", "chat").stdout.strip()
+    return easel
+
+
+@pytest.fixture
+def client(easel):
+    with openai.OpenAI(base_url=easel.url + "/v1", api_key=easel.key) as client:
+        yield client
+
+
+@pytest.fixture
+def watch(sim):
+    return Watch(sim)
+
+
+# ---- pictures ----
+
+def test_generate_by_url(easel, client):
+    answer = client.images.generate(model="relay-url", prompt=PROMPT, response_format="url")
+    assert answer.data[0].b64_json is None
+    assert easel.stored(answer.data[0].url).startswith(b"\x89PNG")
+    assert re.match("req_", answer._request_id)
+
+
+@pytest.mark.parametrize("model", ["gpt-image-1", "dall-e-3", "relay-data-url"])
+def test_generate_by_b64_json(client, model):
+    answer = client.images.generate(model=model, prompt=PROMPT, response_format="b64_json")
+    assert answer.data[0].url is None
+    assert base64.b64decode(answer.data[0].b64_json, validate=True).startswith(b"\x89PNG")
+
+
+def test_generate_with_everything(client):
+    answer = client.images.generate(
+        model="gpt-image-1", prompt=PROMPT, n=2, size="1536x1024", quality="low", background="transparent",
+        moderation="low", output_format="webp", output_compression=80, user="someone", extra_body={"seed": 7})
+    assert len(answer.data) == 2 and answer.output_format == "webp" and answer.size == "1536x1024"
+    assert answer.quality == "low" and answer.background == "transparent"
+    assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
+    for item in answer.data:
+        assert base64.b64decode(item.b64_json)[8:12] == b"WEBP"
+
+
+def test_generate_with_the_default_model(client):
+    assert client.images.generate(prompt=PROMPT).data[0].b64_json
+
+
+def test_headers_can_be_read(client):
+    raw = client.images.with_raw_response.generate(model="gpt-image-1", prompt=PROMPT, style="vivid")
+    assert raw.headers["x-easel-model"] == "gpt-image-1"
+    assert "style=dropped" in raw.headers["x-easel-params"]
+    assert "auth;dur=" in raw.headers["server-timing"]
+    assert raw.request_id == raw.headers["x-request-id"]
+
+
+def test_asynchronous_client(easel):
+    async def run():
+        async with openai.AsyncOpenAI(base_url=easel.url + "/v1", api_key=easel.key) as client:
+            return await asyncio.gather(*(client.images.generate(model="gpt-image-1", prompt=PROMPT) for _ in range(8)))
+
+    answers = asyncio.run(run())
+    assert len({a.data[0].b64_json for a in answers}) == 8
+
+
+def test_post_is_the_whole_pipeline(client):
+    answer = client.post("/images/generations", cast_to=openai.types.ImagesResponse,
+                         body={"model": "relay-url", "prompt": PROMPT})
+    assert answer.data[0].url.startswith("http")
+    plain = client.post("/images/generations", cast_to=object, body={"model": "relay-url", "prompt": PROMPT})
+    assert plain["data"][0]["url"].startswith("http")
+
+
+def test_the_naked_http_client_gets_the_401_that_explains_itself(client):
+    """client._client knows the base URL and not the key."""
+    answer = client._client.post("/images/generations", json={"prompt": PROMPT})
+    assert answer.status_code == 401
+    error = answer.json()["error"]
+    assert error["code"] == "missing_bearer_token" and error["cause"] == "header_absent"
+    assert "client._client" in error["hint"]["text"] and "client.post" in error["hint"]["text"]
+    assert "f'Bearer {key}'" in error["hint"]["text"]
+
+
+def test_the_naked_http_client_with_the_header(easel, client):
+    answer = client._client.post("/images/generations", json={"model": "relay-url", "prompt": PROMPT},
+                                 headers={"Authorization": f"Bearer {easel.key}"})
+    assert answer.status_code == 200, answer.text
+
+
+# ---- models ----
+
+def test_models_list(client):
+    page = client.models.list()
+    ids = [m.id for m in page]
+    assert "Qwen/Qwen-Image" in ids and "gpt-image-1" in ids
+    assert all(m.object == "model" and isinstance(m.created, int) and m.owned_by for m in page.data)
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen-Image", "gpt-image-1", "dall-e-3"])
+def test_models_retrieve(client, model):
+    assert client.models.retrieve(model).id == model
+
+
+def test_models_retrieve_of_none(client):
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.models.retrieve("Qwen/Qwen-Imgae")
+    assert caught.value.code == "model_not_found" and "Qwen/Qwen-Image" in str(caught.value)
+
+
+# ---- every class of error ----
+
+def generate(client, **more):
+    return client.images.generate(**{"prompt": PROMPT, "model": "gpt-image-1", **more})
+
+
+# class, status, code, param, upstream calls, what is asked
+ERRORS = [
+    (openai.BadRequestError, 400, "integer_above_max_value", "n", 0, {"n": 11}),
+    (openai.BadRequestError, 400, "invalid_value", "size", 0, {"size": "big"}),
+    (openai.BadRequestError, 400, "model_not_image", "model", 0, {"model": "gpt-4o-mini"}),
+    (openai.BadRequestError, 400, "upstream_content_policy", None, 1, {"model": "gpt-image-1@code=moderation_blocked"}),
+    (openai.NotFoundError, 404, "model_not_found", "model", 0, {"model": "gpt-imgae-1"}),
+    (openai.InternalServerError, 502, "upstream_auth_failed", None, 1, {"model": "gpt-image-1@status=401"}),
+    (openai.InternalServerError, 502, "upstream_failed", None, 1, {"model": "gpt-image-1@status=500"}),
+    (openai.InternalServerError, 502, "upstream_truncated", None, 1, {"model": "gpt-image-1@truncate"}),
+    (openai.InternalServerError, 502, "upstream_quota_exhausted", None, 1,
+     {"model": "gpt-image-1@code=insufficient_quota"}),
+    # a 413 has no class of its own
+    (openai.APIStatusError, 413, "body_too_large", None, 0, {"prompt": "x" * 200000}),
+]
+
+
+@pytest.mark.parametrize("kind,status,code,param,calls,asked", ERRORS,
+                         ids=[f"{r[0].__name__}-{r[2]}" for r in ERRORS])
+def test_each_error_is_its_class_and_nothing_is_bought_twice(client, watch, kind, status, code, param, calls, asked):
+    """With the SDK's own two retries: what must not be repeated is not."""
+    with pytest.raises(kind) as caught:
+        generate(client, **asked)
+    error = caught.value
+    assert type(error) is kind
+    assert (error.status_code, error.code, error.param) == (status, code, param)
+    assert error.request_id == error.body["request_id"] and error.request_id.startswith("req_")
+    assert error.body["message"] in str(error)
+    assert len(watch.requests("generate")) == calls
+
+
+def test_rate_limits_are_retried_as_the_provider_says(client, watch):
+    with pytest.raises(openai.RateLimitError) as caught:
+        generate(client, model="gpt-image-1@status=429")
+    assert caught.value.code == "upstream_rate_limited"
+    calls = watch.requests("generate")
+    assert len(calls) == 3, "nothing was bought, so the SDK may try again"
+    assert calls[1]["start"] - calls[0]["start"] >= 0.9, "after as long as retry-after says"
+
+
+@pytest.mark.parametrize("key,cause", [("sk-easel-" + "A" * 43, "unknown_key"), ("Bearer sk-easel-x", "double_bearer"),
+                                       ("${EASEL_API_KEY}", "unexpanded_variable")])
+def test_authentication_error(easel, watch, key, cause):
+    with openai.OpenAI(base_url=easel.url + "/v1", api_key=key) as client:
+        with pytest.raises(openai.AuthenticationError) as caught:
+            generate(client)
+    assert caught.value.status_code == 401 and caught.value.code == "invalid_api_key"
+    assert caught.value.body["cause"] == cause
+    assert not watch.requests()
+
+
+def test_permission_denied_error(easel):
+    with openai.OpenAI(base_url=easel.url + "/v1", api_key=easel.narrow) as client:
+        with pytest.raises(openai.PermissionDeniedError) as caught:
+            generate(client)
+    assert caught.value.code == "insufficient_scope"
+
+
+def test_a_405_is_an_api_status_error(client):
+    with pytest.raises(openai.APIStatusError) as caught:
+        client.get("/images/generations", cast_to=object)
+    assert caught.value.status_code == 405 and caught.value.code == "method_not_allowed"
+
+
+def test_a_deadline_is_an_internal_server_error_and_not_repeated(client, watch):
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.images.generate(model="relay-url", prompt=PROMPT, n=1,
+                               extra_headers={"x-easel-deadline": "1ms"})
+    assert caught.value.status_code == 504 and caught.value.code == "deadline_exceeded"
+    assert len(watch.requests("generate")) <= 1
+
+
+# ---- base URLs ----
+
+@pytest.mark.parametrize("base", ["{url}/v1", "{url}/v1/", "{url}", "{url}/", "{url}//v1", "{url}/v1//", "{url}/v1/v1"])
+def test_base_urls_that_work(easel, base):
+    with openai.OpenAI(base_url=base.format(url=easel.url), api_key=easel.key) as client:
+        assert client.models.retrieve("Qwen/Qwen-Image").id == "Qwen/Qwen-Image"
+        assert generate(client, model="relay-url").data[0].url
+
+
+def test_a_base_url_that_is_an_endpoint_says_what_was_meant(easel):
+    with openai.OpenAI(base_url=easel.url + "/v1/images/generations", api_key=easel.key) as client:
+        with pytest.raises(openai.NotFoundError) as caught:
+            generate(client)
+    assert "/v1/images/generations" in caught.value.body["hint"]["text"]
+    assert caught.value.code == "endpoint_not_found"
+
+
+def test_a_preflight_is_answered(easel):
+    """What a browser asks before the SDK may speak."""
+    answer = request(easel.url, "OPTIONS", "/v1/images/generations", headers={
+        "Origin": "https://app.example", "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang"})
+    assert answer.status == 204, answer
+    assert answer.header("access-control-allow-origin") is None, "no origin is configured"

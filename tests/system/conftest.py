@@ -1,0 +1,50 @@
+"""Fixtures: a simulator, installations of Easel, and their logs in the report of a failure."""
+import pytest
+
+import support
+
+
+def pytest_configure(config):
+    support.adopt_orphans()
+
+
+@pytest.fixture(scope="session")
+def sim():
+    """The scripted provider, one for all tests of a file."""
+    simulator = support.start_sim()
+    yield simulator
+    simulator.stop()
+
+
+@pytest.fixture(scope="module")
+def start_easel():
+    """A function that starts an installation: start_easel(config, env=…).  Each must end cleanly."""
+    started = []
+
+    def start(config=None, **more):
+        started.append(support.Easel(config, **more))
+        return started[-1]
+
+    yield start
+    problems = []
+    for easel in started:
+        try:
+            easel.stop()
+        except AssertionError as error:
+            problems.append(str(error))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="module")
+def preview(start_easel):
+    """An installation without any provider: it draws on this machine."""
+    return start_easel()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, support.Easel):
+                report.sections.append((f"log of {name}", value.log()[-1500:]))

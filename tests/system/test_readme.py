@@ -1,0 +1,123 @@
+"""The READMEs: what they tell people to type works as it stands."""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from support import BUILD, ROOT, SLOW, clean_environment, expect_error
+
+LANGUAGES = ("README.md", "README.zh-CN.md")
+
+
+def blocks(name):
+    """[(language, text)] of the fenced blocks."""
+    with open(f"{ROOT}/{name}", encoding="utf-8") as f:
+        return re.findall(r"^```(\w*)\n(.*?)^```$", f.read(), re.M | re.S)
+
+
+def block(name, language, word=""):
+    found = [text for lang, text in blocks(name) if lang == language and word in text]
+    assert found, f"{name} has no {language} block with {word!r}"
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def easel(start_easel):
+    """Served as `make run` leaves it: the key in var/first.key."""
+    easel = start_easel()
+    shutil.copy(easel.key_file, f"{easel.state}/first.key")
+    return easel
+
+
+def at_home(easel, text):
+    """The text with the installation's own address in it."""
+    assert "http://127.0.0.1:8080" in text
+    return text.replace("http://127.0.0.1:8080", easel.url)
+
+
+def run(easel, argv, text=None, folder=None):
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, cwd=folder or easel.folder,
+                          env=clean_environment({"HOME": easel.folder}), timeout=60 * SLOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_curl_line_makes_the_picture_it_shows(easel, name):
+    answer = json.loads(run(easel, ["sh", "-eu"], at_home(easel, block(name, "sh", "curl"))))
+    shown = json.loads(block(name, "json", '"created"'))
+    assert answer.keys() == shown.keys()
+    assert answer["size"] == shown["size"] and answer["output_format"] == shown["output_format"]
+    assert [d.keys() for d in answer["data"]] == [d.keys() for d in shown["data"]]
+    assert len(answer["data"][0]["url"]) - len(easel.url) == len(shown["data"][0]["url"]) - len("http://127.0.0.1:8080")
+    assert easel.stored(answer["data"][0]["url"])
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_python_lines_run(easel, name):
+    said = run(easel, [f"{ROOT}/tests/.venv/bin/python", "-"], at_home(easel, block(name, "python")))
+    assert easel.stored(said.strip())
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_javascript_lines_run(easel, name):
+    # A module finds its packages from where it lies.
+    link = f"{easel.folder}/node_modules"
+    if not os.path.exists(link):
+        os.symlink(f"{ROOT}/tests/sdk/node_modules", link)
+    script = f"{easel.folder}/readme.mjs"
+    with open(script, "w", encoding="utf-8") as f:
+        f.write(at_home(easel, block(name, "js")))
+    assert int(run(easel, ["node", script]).strip()) > 1000
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_configuration_is_a_good_one(easel, tmp_path, name):
+    file = tmp_path / "easel.toml"
+    file.write_text(block(name, "toml"), encoding="utf-8")
+    done = easel.run("config", "check", "--config", str(file), "--json", config=False,
+                     env={"OPENAI_API_KEY": "sk-proj-0123456789abcdef"})
+    assert json.loads(done.stdout)["ok"] and not done.stderr
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_an_error_has_the_members_that_are_shown(easel, name):
+    shown = json.loads(block(name, "json", '"error"'))["error"]
+    error = expect_error(easel.post("/v1/images/generations", {"prompt": 7}), 400, "invalid_type", param="prompt")
+    assert shown.keys() <= error.keys(), shown.keys() - error.keys()
+    assert shown["hint"].keys() == error["hint"].keys()
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_commands_that_are_named_exist(easel, name):
+    with open(f"{ROOT}/{name}", encoding="utf-8") as f:
+        text = f.read()
+    commands = set(re.findall(r"build/easel ((?:[a-z]+ ?){1,2})", text))
+    assert commands
+    for command in commands:
+        run(easel, [f"{BUILD}/easel", *command.split(), "--help"])
+    targets = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", text, re.M))
+    assert targets
+    for target in {a or b for a, b in targets}:
+        run(easel, ["make", "-n", "-C", ROOT, target, f"DESTDIR={easel.folder}"], folder=ROOT)
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_files_that_are_linked_exist(name):
+    with open(f"{ROOT}/{name}", encoding="utf-8") as f:
+        links = re.findall(r"\]\(([^)#:]+)\)", f.read())
+    assert links
+    for link in links:
+        assert os.path.exists(f"{ROOT}/{link}"), link
+
+
+def test_both_languages_say_the_same_commands():
+    """Comments and prompts are translated; what is typed is not."""
+    def typed(name):
+        text = [(lang, re.sub(r"#.*|//.*", "", code)) for lang, code in blocks(name) if lang in ("sh", "toml", "python", "js")]
+        return [(lang, re.sub(r'"prompt": "[^"]*"|prompt="[^"]*"|prompt: "[^"]*"', "PROMPT", code).split()) for lang, code in text]
+
+    assert typed(LANGUAGES[0]) == typed(LANGUAGES[1])
