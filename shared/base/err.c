@@ -65,6 +65,7 @@ err_field(struct err *e, enum err_kind kind, const char *param, const char *expe
 
 	*e = (struct err){ .kind = kind };
 	(void)snprintf(e->param, sizeof(e->param), "%s", param);
+	e->param[utf8_cut(e->param, strlen(e->param))] = '\0';
 	(void)snprintf(e->expected, sizeof(e->expected), "%s", expected);
 	e->expected[utf8_cut(e->expected, strlen(e->expected))] = '\0';
 	va_start(ap, found_fmt);

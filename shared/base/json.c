@@ -35,11 +35,40 @@ depth_check(const char *s, size_t n, size_t *at)
 	return 0;
 }
 
+/*
+ * jansson stops right behind the key that stands twice; its own words name it only when it is short,
+ * and with its escapes.
+ */
+static int
+duplicate(const char *text, size_t end, struct err *e)
+{
+	size_t start = 0;
+	bool string = false;
+	json_t *key;
+
+	for (size_t i = 0; i < end; i++)
+		if (string && text[i] == '\\') {
+			i++;
+		} else if (text[i] == '"') {
+			if (!string)
+				start = i;
+			string = !string;
+		}
+	key = json_loadb(text + start, end - start, JSON_DECODE_ANY, NULL);
+	(void)err_set(e, ERR_DUPLICATE_KEY, "%s", "");
+	if (json_is_string(key))
+		utf8_clip(e->param, sizeof(e->param), json_string_value(key),
+			  json_string_length(key), 40);
+	json_decref(key);
+	return -1;
+}
+
 int
 json_read(const char *text, size_t n, json_t **out, struct err *e)
 {
 	json_error_t je;
 	json_t *v;
+	char said[sizeof(je.text)];
 	size_t at;
 
 	if (depth_check(text, n, &at) < 0)
@@ -50,19 +79,18 @@ json_read(const char *text, size_t n, json_t **out, struct err *e)
 		*out = v;
 		return 0;
 	}
-	if (json_error_code(&je) == json_error_duplicate_key) {
-		const char *q =
-			strrchr(je.text, '\'') ? strchr(je.text, '\'') : strchr(je.text, '"');
-		char key[sizeof(e->param)];
-		size_t len = q ? strcspn(q + 1, "'\"") : 0;
-
-		utf8_clip(key, sizeof(key), q ? q + 1 : "", len, 40);
-		(void)err_set(e, ERR_DUPLICATE_KEY, "%s", "");
-		(void)snprintf(e->param, sizeof(e->param), "%s", key);
-		return -1;
+	switch (json_error_code(&je)) {
+	case json_error_duplicate_key: return duplicate(text, (size_t)je.position, e);
+	case json_error_null_character:
+		(void)snprintf(said, sizeof(said), "a string may not hold U+0000");
+		break;
+	default:
+		/* jansson quotes the body. */
+		utf8_clip(said, sizeof(said), je.text, strlen(je.text), sizeof(said));
+		break;
 	}
-	return err_set(e, ERR_JSON, "%s (line %d, column %d, offset %d).", je.text, je.line,
-		       je.column, je.position);
+	return err_set(e, ERR_JSON, "%s (line %d, column %d, offset %d).", said, je.line, je.column,
+		       je.position);
 }
 
 const char *

@@ -56,7 +56,9 @@ line(enum level level, const char *request, const char *fmt, va_list ap)
 	n = vsnprintf(raw, sizeof(raw), fmt, ap);
 	if (n < 0)
 		return;
-	utf8_clip(text, sizeof(text), raw, strlen(raw), sizeof(text));
+	/* JSON doubles quotes and backslashes; a line that was cut would be no JSON any more. */
+	utf8_clip(text, conf.json ? sizeof(text) / 2 : sizeof(text), raw, strlen(raw),
+	          sizeof(text));
 	(void)stamp(when, sizeof(when));
 	if (conf.json) {
 		json_t *o =

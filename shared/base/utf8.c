@@ -93,7 +93,7 @@ void
 utf8_clip(char *out, size_t size, const char *s, size_t n, size_t max_chars)
 {
 	static const char more[] = "…";
-	size_t len = 0, i = 0;
+	size_t len = 0, i = 0, room = 0; /* room: the longest so far that "…" fits behind */
 	uint32_t cp;
 
 	while (i < n && max_chars-- > 0) {
@@ -101,7 +101,7 @@ utf8_clip(char *out, size_t size, const char *s, size_t n, size_t max_chars)
 		bool keep = c && harmless(cp);
 		size_t put = keep ? c : 1;
 
-		if (len + put + sizeof(more) > size)
+		if (len + put >= size)
 			break;
 		if (keep)
 			memcpy(out + len, s + i, c);
@@ -109,10 +109,15 @@ utf8_clip(char *out, size_t size, const char *s, size_t n, size_t max_chars)
 			out[len] = '?';
 		len += put;
 		i += c ? c : 1;
+		if (len + sizeof(more) <= size)
+			room = len;
 	}
-	if (i < n && len + sizeof(more) <= size) {
-		memcpy(out + len, more, sizeof(more) - 1);
-		len += sizeof(more) - 1;
+	if (i < n) {
+		len = room;
+		if (len + sizeof(more) <= size) {
+			memcpy(out + len, more, sizeof(more) - 1);
+			len += sizeof(more) - 1;
+		}
 	}
 	out[len] = '\0';
 }

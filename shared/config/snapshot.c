@@ -163,7 +163,8 @@ read_table(struct loader *l, const json_t *json)
 {
 	struct arena *a = &l->rest->arena;
 	json_t *pair, *values = json_object_get(json, "values");
-	const char *section, *name, *origin, *key;
+	const char *name = json_string_value(json_object_get(json, "name"));
+	const char *section, *origin, *key;
 	struct table *t = NULL;
 	int kind;
 

@@ -12,7 +12,8 @@
  * A picture string is the value of a key "b64_json" at any depth, unless it is empty (relays send both
  * "url" and "b64_json" and leave one of them empty), or of "url" or "image_url" when it starts with
  * "data:", which is handed on with it.  An escape of a character beyond ASCII, which has no place in
- * such a string, is handed on as U+FFFD.  In the rest the value is the number of the picture, counted from 0 in order of arrival:
+ * such a string, is handed on as U+FFFD.  In the rest the value is the number of the picture, counted
+ * from 0 in order of arrival:
  *
  *	{"data":[{"b64_json":"iVBOR…"},{"url":"https://…"}]}  →  {"data":[{"b64_json":0},{"url":"https://…"}]}
  *

@@ -147,7 +147,7 @@ head_jpeg(struct head *h)
 		if (length < 2 || (is_sof(marker) && length < 8))
 			return bad(h, "it begins like a JPEG, but has a segment of no length");
 		if (is_sof(marker))
-			return h->n - at < 7 ? HEAD_MORE
+			return h->n - at < 8 ? HEAD_MORE
 					     : sized(h, big16(h->p + at + 5), big16(h->p + at + 3));
 		at += length;
 	}

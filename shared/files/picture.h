@@ -33,7 +33,7 @@ enum picture_head { HEAD_OK, HEAD_MORE, HEAD_BAD };
  * Reads type and size from a picture's beginning: PNG (RFC 2083: signature, IHDR first), JPEG (ITU
  * T.81: SOI, then segments up to an SOF), WebP (RFC 9649: VP8, VP8L, VP8X).
  *
- * HEAD_OK: *type, *width, *height are set.  HEAD_MORE: give a longer beginning (up to
+ * HEAD_OK: *type, *width, *height are set; n is 12 at least.  HEAD_MORE: give a longer beginning (up to
  * PICTURE_HEAD_BYTES).  HEAD_BAD: none of them; *why is a static English phrase ("it is a GIF").  A
  * longer beginning never changes what a shorter one has decided.
  */

@@ -259,12 +259,24 @@ add_header(struct curl_slist **list, const char *line, struct err *e)
 	return 0;
 }
 
+/* Where a redirect leads, absolute; "" when that is no URL, or there is no redirect. */
+static void
+location_settle(struct exchange *x)
+{
+	char raw[sizeof(x->head->location)];
+
+	(void)snprintf(raw, sizeof(raw), "%s", x->head->location);
+	x->head->location[0] = '\0';
+	if (x->head->status >= 300 && x->head->status < 400 && raw[0])
+		(void)upstream_url_join(x->rq->url, raw, x->head->location,
+					sizeof(x->head->location));
+}
+
 static int
 perform(struct exchange *x, CURLU *url, struct err *e)
 {
 	__attribute__((cleanup(slist_freep))) struct curl_slist *headers = NULL;
 	CURLcode rc;
-	char *location = NULL;
 
 	/* No pause for a "100 Continue" that many servers never send. */
 	if (add_header(&headers, "Expect:", e) < 0)
@@ -281,9 +293,7 @@ perform(struct exchange *x, CURLU *url, struct err *e)
 		rc = CURLE_PARTIAL_FILE;
 	if (rc == CURLE_OK && begin(x) < 0)
 		rc = CURLE_WRITE_ERROR;
-	if (curl_easy_getinfo(x->easy, CURLINFO_REDIRECT_URL, &location) == CURLE_OK && location &&
-	    strlen(location) < sizeof(x->head->location))
-		(void)snprintf(x->head->location, sizeof(x->head->location), "%s", location);
+	location_settle(x);
 	exchange_book(x, rc);
 	/* They point into this call. */
 	(void)curl_easy_setopt(x->easy, CURLOPT_CURLU, NULL);

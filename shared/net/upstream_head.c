@@ -102,6 +102,9 @@ field(struct upstream_head *h, const char *name, size_t name_n, const char *v, s
 		content_type(h, v, n);
 	} else if (IS("content-length")) {
 		(void)num_i64(text, 0, INT64_MAX, &h->content_length);
+	} else if (IS("location") && n < sizeof(h->location)) {
+		memcpy(h->location, v, n);
+		h->location[n] = '\0';
 	} else if (IS("retry-after")) {
 		retry_after(h, text, now, false);
 	} else if (IS("retry-after-ms")) {

@@ -98,7 +98,8 @@ upstream_url_join(const char *base, const char *location, char *out, size_t size
 	int rc = -1;
 
 	if (u && curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK &&
-	    curl_url_set(u, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+	    curl_url_set(u, CURLUPART_URL, location, CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE) ==
+		    CURLUE_OK &&
 	    curl_url_get(u, CURLUPART_URL, &joined, 0) == CURLUE_OK && strlen(joined) < size) {
 		(void)snprintf(out, size, "%s", joined);
 		rc = 0;

@@ -107,6 +107,8 @@ a_jpeg_tells_its_size_in_any_start_of_frame(void **state)
 			    "\xff\xcc\0\x08......" SOF("\xc0")),
 		  HEAD_OK, PICTURE_JPEG, 1024, 768 },
 		{ BYTES(SOI "\xff\xe0\0\x20......"), HEAD_MORE },
+		{ BYTES(SOI "\xff\xc0\0\x08\x08\3\0\4\0"), HEAD_MORE },
+		{ BYTES(SOI "\xff\xc0\0\x08\x08\3\0\4\0\1"), HEAD_OK, PICTURE_JPEG, 1024, 768 },
 		{ BYTES(SOI "\xff\xc0\0\x11\x08\0\0\4\0\3"), HEAD_BAD,
 		  .why = "its width or height is 0" },
 		{ BYTES(SOI "\xff\xc0\0\x11\x08\4\0\0\0\3"), HEAD_BAD,
