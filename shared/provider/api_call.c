@@ -47,6 +47,8 @@ api_call(struct image_call *call, const struct api_ask *ask, struct picture_answ
 	rq.url = url;
 	rc = upstream_call(&rq, &receiver, head, ask->deadline, call->ledger, e);
 	picture_answer_book(a, LEDGER_PROVIDER);
+	if (head->quota_said)
+		call->quota_left = head->quota_left;
 	if (head->request_id[0])
 		(void)snprintf(call->upstream_request_id, sizeof(call->upstream_request_id), "%s",
 			       head->request_id);
@@ -61,4 +63,5 @@ image_call_begin(struct image_call *call)
 	call->upstream_request_id[0] = call->background[0] = call->quality[0] = '\0';
 	call->usage_input = call->usage_output = call->usage_total = -1;
 	call->usage_input_text = call->usage_input_image = -1;
+	call->quota_left = -1;
 }
