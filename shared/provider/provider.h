@@ -64,6 +64,6 @@ struct provider_driver {
 /* Never NULL; a dialect that is not built yet answers ERR_CONFIG on generate. */
 const struct provider_driver *provider_driver(enum dialect d);
 
-extern const struct provider_driver provider_openai, provider_preview;
+extern const struct provider_driver provider_openai, provider_modelscope, provider_preview;
 
 #endif
