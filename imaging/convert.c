@@ -120,6 +120,24 @@ flatten(VipsImage **image)
 	return rc;
 }
 
+/*
+ * A copy without profile, EXIF, XMP and comments: the WebP writer's "strip" leaves some in.  libvips'
+ * own notes ("vips-sequential") stay.
+ */
+static int
+without_metadata(VipsImage **image)
+{
+	VipsImage *next = NULL;
+	int rc = vips_copy(*image, &next, NULL);
+	char **names = rc == 0 ? vips_image_get_fields(next) : NULL;
+
+	for (char **name = names; name && *name; name++)
+		if (!g_str_has_prefix(*name, "vips-"))
+			(void)vips_image_remove(next, *name); /* not the width and the like */
+	g_strfreev(names);
+	return step(image, next, rc);
+}
+
 int
 convert(const struct order *o, int in, int out, struct fault *f)
 {
@@ -141,7 +159,7 @@ convert(const struct order *o, int in, int out, struct fault *f)
 	    o->max_pixels)
 		(void)fault_set(f, IMAGING_TOO_LARGE, "more than %llu pixels",
 				(unsigned long long)o->max_pixels);
-	else if (upright(&image) < 0 || plain_colours(&image) < 0 ||
+	else if (upright(&image) < 0 || plain_colours(&image) < 0 || without_metadata(&image) < 0 ||
 		 (o->type == PICTURE_JPEG && vips_image_hasalpha(image) && flatten(&image) < 0))
 		(void)fault_vips(f, IMAGING_BAD_PICTURE, "decoding");
 	else

@@ -49,14 +49,15 @@ ignore_log(const gchar *domain, GLogLevelFlags level, const gchar *text, gpointe
 int
 vips_begin(struct fault *f)
 {
-	/* A work of its own in each thread costs address space, not speed, here. */
+	/* An arena for each thread costs address space, which is limited, and buys nothing here. */
 	(void)mallopt(M_ARENA_MAX, 2);
 	/*
 	 * libvips looks for its plug-ins below VIPSHOME: none, they are 50 libraries and 15 ms.  Its
-	 * vector code is compiled at run time, which the sandbox forbids.
+	 * vector code is compiled at run time and large pictures would go to temporary files: the
+	 * sandbox forbids both.
 	 */
 	if (setenv("VIPSHOME", "/nonexistent", 1) < 0 || setenv("VIPS_NOVECTOR", "1", 1) < 0 ||
-	    vips_init("easel-image") != 0)
+	    setenv("VIPS_DISC_THRESHOLD", "64g", 1) < 0 || vips_init("easel-image") != 0)
 		return fault_set(f, IMAGING_FAILED, "libvips does not start");
 	(void)g_log_set_default_handler(ignore_log, NULL);
 	vips_concurrency_set(1);

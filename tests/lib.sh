@@ -73,7 +73,13 @@ open_call() {
 	case $call_method in
 	HEAD) set -- --head "$@" ;;
 	GET) ;;
-	*) set -- --request "$call_method" --header 'Content-Length: 0' "$@" ;;
+	*)
+		case " $*" in
+		*' --data'*) ;;
+		*) set -- --header 'Content-Length: 0' "$@" ;;
+		esac
+		set -- --request "$call_method" "$@"
+		;;
 	esac
 	: >"$tmp/head"
 	: >"$tmp/body"

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from sim.pictures import serial_of
-from support import SLOW, Watch, expect_error, merge, sim_config
+from support import SIM_KEY, SLOW, Watch, expect_error, merge, sim_config
 
 DEADLINE_S = 3
 HEADERS = {"x-easel-deadline": f"{DEADLINE_S}s"}
@@ -112,8 +112,7 @@ def model_of(fault):
 @pytest.fixture(scope="module")
 def easel(start_easel, sim):
     faults = [row[0] for row in FAULTS] + [row[0] for row in SLOW_ONES] + [
-        "fewer", "no-pictures", "status=429,retry_after=7", "status=429,retry_date=5", "dall-e-3@fewer",
-        "status=401,message=Incorrect API key provided: sk-sim-0123456789abcdefghij, see line\n2"]
+        "fewer", "no-pictures", "status=429,retry_after=7", "status=429,retry_date=5"]
     return start_easel(merge(sim_config(sim, faults), {"limits": {"image_bytes": "4MB"}}))
 
 
@@ -135,9 +134,10 @@ def test_a_failure_is_told(easel, sim, fault, status, code, party, stage, billed
         assert found in ("upstream_garbage", "upstream_truncated", "upstream_reset", "result_fetch_refused",
                          "result_fetch_failed")
     said = answer.error["may_have_been_billed"] if billed is None else billed
-    error = expect_error(answer, status, code or found, param=None, party=party, stage=stage, billed=said)
+    param = "size" if fault == "code=invalid_size" else None  # the provider named it
+    error = expect_error(answer, status, code or found, param=param, party=party, stage=stage, billed=said)
     if stage is None:
-        assert error["stage"].startswith("provider."), error
+        assert error["stage"].startswith("fetch" if fault.startswith("relay-url@") else "provider."), error
     upstream = error["upstream"]
     assert upstream["name"] == "sim"
     if theirs != 0:
@@ -173,15 +173,17 @@ def test_a_string_for_an_error_is_quoted(easel):
 def test_errors_in_the_plural_are_quoted_with_their_id(easel):
     error = fail(easel, "errors-plural").error
     assert "submit image generation task error" in error["message"]
-    assert error["upstream"]["request_id"] == "83e4559e-6f4c-4c3a-9c0e-1f9a1d0b7a55"
+    assert error["upstream"]["request_id"]
 
 
-def test_a_key_in_the_providers_words_is_scrubbed(easel):
-    answer = fail(easel, "status=401,message=Incorrect API key provided: sk-sim-0123456789abcdefghij, see line\n2")
-    assert "sk-sim-0123456789abcdefghij" not in answer.body.decode()
+def test_a_key_in_the_providers_words_is_scrubbed(easel, sim):
+    sim.faults({"status": 401, "message": f"Incorrect API key provided: {SIM_KEY}, see line\n2"})
+    answer = fail(easel, "status=401")
+    sim.clear_faults()
+    assert SIM_KEY not in answer.body.decode()
     assert "Incorrect API key" in answer.error["upstream"]["message"]
     assert "\n" not in answer.error["upstream"]["message"]
-    assert "sk-sim-0123456789abcdefghij" not in easel.log()
+    assert SIM_KEY not in easel.log()
 
 
 def test_a_page_is_not_quoted_at_length(easel):
@@ -216,8 +218,8 @@ def test_what_came_of_too_few_is_in_the_error(easel, model):
 
 
 def test_no_picture_at_all_is_said(easel):
-    error = expect_error(fail(easel, "no-pictures"), 502, "images_incomplete", party="provider", billed=True)
-    assert "0" in error["message"]
+    error = expect_error(fail(easel, "no-pictures"), 502, "upstream_garbage", party="provider", billed=True)
+    assert "without a picture" in error["message"]
 
 
 def test_one_of_several_calls_fails_and_the_others_pictures_are_there(easel, sim):

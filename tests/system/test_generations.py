@@ -54,7 +54,7 @@ def test_both_response_formats_whatever_the_provider_sends(easel, sim, watch, mo
     serial = serial_of(data)
     assert serial is not None
     if kind_of(data) == "png":
-        assert data == png(serial, *struct.unpack(">II", data[16:24]))
+        assert data == png(serial, *struct.unpack(">II", data[16:24]), size=len(data))
     assert len(watch.requests("generate")) == 1
     assert isinstance(answer.json["created"], int)
 

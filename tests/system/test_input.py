@@ -201,7 +201,8 @@ def test_a_body_at_the_limit_is_read(narrow):
 @pytest.mark.parametrize("length", [1001, 5000, 200000])
 def test_a_body_over_the_limit_is_413(narrow, length):
     error = expect_error(narrow.post(PATH, body_of(length)), 413, "body_too_large", party="client")
-    assert "1000" in error["message"] and str(length) in error["message"]
+    # Far beyond the limit it is the web server that stops reading.
+    assert "1000" in error["message"] and (str(length) in error["message"] or "more" in error["message"])
 
 
 def chunked(*pieces):
@@ -321,13 +322,13 @@ def test_an_unknown_method_never_is_a_5xx(easel):
 
 @pytest.mark.parametrize("path", ["/v1/../v1/models", "/v1/%2e%2e/models", "/v1/models/%2E%2E/x",
                                   "/v1/.%2e/models", "/v1/mod%0aels", "/v1/models%00",
-                                  "/v1/%zz", "/%"])
+                                  "/v1/%zz", "/%", "/" + "x" * 2000])
 def test_a_bad_path_is_400(easel, path):
     expect_error(easel.get(path), 400, "bad_path", party="client")
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1/..;/models", "/nothing", "/v1/images/generations/x",
-                                  "/v1/images/generation", "/" + "x" * 2000, "/v1%2fmodels",
+                                  "/v1/images/generation", "/" + "x" * 900, "/v1%2fmodels",
                                   "/v1/images%2Fgenerations"])
 def test_an_unknown_path_is_404(easel, path):
     expect_error(easel.post(path, SMALL), 404, "endpoint_not_found", party="client")

@@ -99,10 +99,10 @@ def test_commands_that_are_named_exist(easel, name):
     assert commands
     for command in commands:
         run(easel, [f"{BUILD}/easel", *command.split(), "--help"])
-    targets = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", text, re.M))
-    assert targets
-    for target in {a or b for a, b in targets}:
-        run(easel, ["make", "-n", "-C", ROOT, target, f"DESTDIR={easel.folder}"], folder=ROOT)
+    targets = {a or b for a, b in re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", text, re.M)}
+    with open(f"{ROOT}/Makefile", encoding="utf-8") as f:
+        there = set(re.findall(r"^([a-z-]+):", f.read(), re.M))
+    assert targets and targets <= there, targets - there
 
 
 @pytest.mark.parametrize("name", LANGUAGES)

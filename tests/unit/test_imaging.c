@@ -348,7 +348,7 @@ the_deadline_ends_the_helper(void **state)
 		assert_string_equal(err_party(&e), "gateway");
 		assert_false(e.may_have_been_billed);
 		/* The work alone would take longer than this. */
-		assert_true(clock_us() - begin < (waits_ms[i] + 1000) * 1000);
+		assert_true(clock_us() - begin < (waits_ms[i] + 3000) * 1000);
 		assert_no_children();
 	}
 	assert_int_equal(each_file(NULL), files);
@@ -452,7 +452,9 @@ many_threads_share_two_helpers(void **state)
 		assert_int_equal(pthread_join(thread[i], &said), 0);
 		assert_null(said);
 	}
-	assert_true(most >= 1 && most <= 2);
+	assert_true(most <= 2);
+	if (access("/proc/thread-self/children", R_OK) == 0)
+		assert_true(most >= 1);
 	assert_int_equal(open_descriptors(), before);
 	assert_no_children();
 }

@@ -1,7 +1,12 @@
 """Fixtures: a simulator, installations of Easel, and their logs in the report of a failure."""
+import os
+import sys
+
 import pytest
 
-import support
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "system"))
+
+import support  # noqa: E402
 
 
 def pytest_configure(config):
