@@ -207,29 +207,40 @@ add_all(struct filling *f, const struct config *c, const struct state *s, const 
 	return 0;
 }
 
-int
-front_configure(const struct config *c, const struct state *s, const struct programs *p,
-		const char *url, int64_t max_fds, int64_t drain_ms, struct err *e)
+static int
+write_config(struct filling *f, const struct state *s, struct err *e)
 {
 	static const char *const places[] = { "../lighttpd", "../share/easel", NULL };
 	AUTO(buf) template = BUF_INIT(TEMPLATE_MAX_BYTES);
 	AUTO(buf) text = BUF_INIT(TEMPLATE_MAX_BYTES);
-	AUTO_FREE struct filling *f = calloc(1, sizeof(*f));
 	char path[PATH_MAX];
 
-	if (!f)
-		return err_set(e, ERR_INTERNAL, "out of memory");
-	for (size_t i = 0; i < NWEB_ERRORS; i++)
-		if (write_web_error(s->run, &web_errors[i], e) < 0)
-			return -1;
 	if (find_installed("EASEL_SHARE", places, "lighttpd.conf.in", path) < 0)
 		return err_set(e, ERR_CONFIG,
 			       "lighttpd.conf.in was not found in ../lighttpd or ../share/easel "
 			       "beside this executable, or in $EASEL_SHARE.");
 	if (read_file(path, &template, e) < 0 ||
-	    add_all(f, c, s, p, url, max_fds, drain_ms, e) < 0 ||
 	    template_fill(buf_str(&template), f->places, &text, e) < 0 ||
 	    path_join(path, s->run, "lighttpd.conf", e) < 0)
 		return -1;
 	return write_file(path, text.p, text.len, e);
+}
+
+int
+front_configure(const struct config *c, const struct state *s, const struct programs *p,
+		const char *url, int64_t max_fds, int64_t drain_ms, struct err *e)
+{
+	struct filling *f = calloc(1, sizeof(*f));
+	int rc = 0;
+
+	if (!f)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	for (size_t i = 0; i < NWEB_ERRORS && rc == 0; i++)
+		rc = write_web_error(s->run, &web_errors[i], e);
+	if (rc == 0)
+		rc = add_all(f, c, s, p, url, max_fds, drain_ms, e);
+	if (rc == 0)
+		rc = write_config(f, s, e);
+	free(f);
+	return rc;
 }

@@ -12,7 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/num.h"
 
@@ -117,12 +116,12 @@ front_listen(const char *listen, int64_t wait_ms, struct front *out, struct err 
 					.ai_socktype = SOCK_STREAM,
 					.ai_flags = AI_PASSIVE | AI_NUMERICSERV };
 	struct addrinfo *ai;
-	struct address a;
+	struct address a = { .host = "" };
 	int rc;
 
 	if (address_parse(listen, &a, e) < 0)
 		return -1;
-	rc = getaddrinfo(a.host[0] ? a.host : "0.0.0.0", a.port, &hints, &ai);
+	rc = getaddrinfo(*a.host ? a.host : "0.0.0.0", a.port, &hints, &ai);
 	if (rc)
 		return err_set(e, ERR_CONFIG, "[server] listen: %s: %s.", a.host, gai_strerror(rc));
 	while ((out->fd = try_bind(ai)) < 0 && errno == EADDRINUSE && !deadline_over(&d))
@@ -139,9 +138,8 @@ int
 unix_listen(const char *path, struct err *e)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	AUTO_FD int fd = -1;
 	mode_t mask;
-	int rc;
+	int fd, rc;
 
 	if (strlen(path) >= sizeof(sun.sun_path))
 		return err_set(e, ERR_INTERNAL, "the socket's path is too long");
@@ -153,36 +151,30 @@ unix_listen(const char *path, struct err *e)
 	mask = umask(0177);
 	rc = bind(fd, (struct sockaddr *)&sun, sizeof(sun));
 	(void)umask(mask);
-	if (rc < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
-		(void)err_set(e, ERR_INTERNAL, "a program's socket cannot be made");
-		err_detail(e, "%s: %s", path, strerror(errno));
-		return -1;
-	}
-	rc = fd;
-	fd = -1;
-	return rc;
+	if (rc == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+		return fd;
+	(void)err_set(e, ERR_INTERNAL, "a program's socket cannot be made");
+	err_detail(e, "%s: %s", path, strerror(errno));
+	(void)close(fd);
+	return -1;
 }
 
 int
 lock_file(const char *path, struct err *e)
 {
-	AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int locked;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0) {
 		(void)err_set(e, ERR_INTERNAL, "the state folder cannot be written");
 		err_detail(e, "%s: %s", path, strerror(errno));
 		return -1;
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		(void)err_set(e, ERR_INTERNAL,
-			      errno == EWOULDBLOCK
-				      ? "another 'easel serve' runs on this state folder"
-				      : "the state folder cannot be locked");
-		err_detail(e, "%s", path);
-		return -1;
-	}
-	locked = fd;
-	fd = -1;
-	return locked;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	(void)err_set(e, ERR_INTERNAL,
+		      errno == EWOULDBLOCK ? "another 'easel serve' runs on this state folder"
+					   : "the state folder cannot be locked");
+	err_detail(e, "%s", path);
+	(void)close(fd);
+	return -1;
 }

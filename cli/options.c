@@ -90,7 +90,7 @@ read_option(const struct command *c, const struct opt *opts, int argc, char **ar
 	size_t n = strcspn(argv[0], "=");
 	const struct opt *o = opts;
 
-	while (o->name && (strlen(o->name) != n || strncmp(o->name, argv[0], n)))
+	while (o->name && (strlen(o->name) != n || strncmp(o->name, argv[0], n) != 0))
 		o++;
 	if (!o->name)
 		return (void)unknown_option(c, opts, argv[0]), 0;

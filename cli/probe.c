@@ -48,7 +48,7 @@ probe_step(struct probe *p)
 	if (p->n < sizeof("HTTP/1.1 200") - 1)
 		return 0;
 	p->in[sizeof("HTTP/1.1 200") - 1] = '\0';
-	if (strncmp(p->in, "HTTP/1.", 7) || num_i64(p->in + 9, 100, 599, &status) < 0)
+	if (strncmp(p->in, "HTTP/1.", 7) != 0 || num_i64(p->in + 9, 100, 599, &status) < 0)
 		return failed(p);
 	probe_done(p);
 	return (int)status;

@@ -43,7 +43,7 @@ make_dirs(const char *path, struct err *e)
 
 	if (mkdir(path, 0700) == 0 || errno == EEXIST)
 		return 0;
-	for (size_t i = 1; path[i] && i < sizeof(part); i++)
+	for (size_t i = 1; i < sizeof(part) && path[i]; i++)
 		if (path[i] == '/') {
 			(void)snprintf(part, sizeof(part), "%.*s", (int)i, path);
 			if (mkdir(part, 0700) < 0 && errno != EEXIST)
@@ -59,7 +59,7 @@ make_files_dir(struct state *s, const struct config *c, struct err *e)
 {
 	const char *dir = c->files.url;
 
-	if (strncmp(dir, "file:", 5))
+	if (strncmp(dir, "file:", 5) != 0)
 		return err_set(e, ERR_CONFIG, "[files] url: expected file:DIR, found \"%s\".", dir);
 	dir += 5;
 	if (*dir != '/')

@@ -273,9 +273,9 @@ tick(struct run *r)
 int
 supervise_signals(struct err *e)
 {
+	static const int waited_for[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP };
 	sigset_t set;
 	int fd;
-	static const int waited_for[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP };
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigemptyset(&set);

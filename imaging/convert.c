@@ -141,7 +141,7 @@ without_metadata(VipsImage **image)
 int
 convert(const struct order *o, int in, int out, struct fault *f)
 {
-	enum picture_type type;
+	enum picture_type type = PICTURE_NONE;
 	VipsSource *source;
 	VipsImage *image;
 	int rc = -1;

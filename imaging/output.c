@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <string.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define PNG_HEADER_BYTES 33 /* signature and IHDR with its CRC */
@@ -51,17 +51,15 @@ big_endian(unsigned char *p, uint32_t v)
 static int
 put_text(struct output *o, const char *keyword, const char *text)
 {
-	unsigned char chunk[CHUNK_MAX];
-	size_t k = strlen(keyword) + 1, n = strlen(text);
+	unsigned char chunk[CHUNK_MAX]; /* length, "tEXt", keyword, NUL, text, CRC */
+	size_t room = sizeof(chunk) - 8;
+	int n = snprintf((char *)chunk + 4, room, "tEXt%s%c%s", keyword, '\0', text);
 
-	if (k + n + 12 > sizeof(chunk))
+	if (n < 4 || (size_t)n >= room)
 		return -1;
-	big_endian(chunk, (uint32_t)(k + n));
-	memcpy(chunk + 4, "tEXt", 4);
-	memcpy(chunk + 8, keyword, k);
-	memcpy(chunk + 8 + k, text, n);
-	big_endian(chunk + 8 + k + n, crc(chunk + 4, 4 + k + n));
-	return put(o, chunk, k + n + 12);
+	big_endian(chunk, (uint32_t)n - 4);
+	big_endian(chunk + 4 + n, crc(chunk + 4, (size_t)n));
+	return put(o, chunk, (size_t)n + 8);
 }
 
 static gint64

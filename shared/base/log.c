@@ -45,6 +45,49 @@ stamp(char *out, size_t size)
 	return n + (size_t)snprintf(out + n, size - n, ".%03ldZ", ts.tv_nsec / 1000000);
 }
 
+static __thread struct {
+	bool on;
+	size_t len;
+	char text[LINE_BYTES];
+} held;
+
+static void
+write_out(const char *text, size_t n)
+{
+	/* A log that cannot be written must not stop a request. */
+	if (n && write(STDERR_FILENO, text, n) < 0)
+		return;
+}
+
+static void
+put(const char *text, size_t n)
+{
+	if (!held.on) {
+		write_out(text, n);
+		return;
+	}
+	if (held.len + n > sizeof(held.text)) {
+		write_out(held.text, held.len);
+		held.len = 0;
+	}
+	memcpy(held.text + held.len, text, n);
+	held.len += n;
+}
+
+void
+log_hold(void)
+{
+	held.on = true;
+}
+
+void
+log_release(void)
+{
+	held.on = false;
+	write_out(held.text, held.len);
+	held.len = 0;
+}
+
 static void __attribute__((format(printf, 3, 0)))
 line(enum level level, const char *request, const char *fmt, va_list ap)
 {
@@ -58,7 +101,7 @@ line(enum level level, const char *request, const char *fmt, va_list ap)
 		return;
 	/* JSON doubles quotes and backslashes; a line that was cut would be no JSON any more. */
 	utf8_clip(text, conf.json ? sizeof(text) / 2 : sizeof(text), raw, strlen(raw),
-	          sizeof(text));
+		  sizeof(text));
 	(void)stamp(when, sizeof(when));
 	if (conf.json) {
 		json_t *o =
@@ -78,9 +121,7 @@ line(enum level level, const char *request, const char *fmt, va_list ap)
 		n = sizeof(out) - 1;
 		out[n - 1] = '\n';
 	}
-	/* A log that cannot be written must not stop a request. */
-	if (write(STDERR_FILENO, out, (size_t)n) < 0)
-		return;
+	put(out, (size_t)n);
 }
 
 #define LOG_AT(name, level)                                        \

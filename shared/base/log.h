@@ -19,4 +19,8 @@ void log_warn(const char *request, const char *fmt, ...) __attribute__((format(p
 void log_info(const char *request, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_debug(const char *request, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Between the two, this thread's lines are kept back and then leave in one write. */
+void log_hold(void);
+void log_release(void);
+
 #endif

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,7 +232,7 @@ try_out(struct filestore *fs)
 }
 
 static int
-folder_of(const char *url, const char *state_dir, char **out, struct err *e)
+folder_of(const char *url, const char *state_dir, char path[PATH_MAX], struct err *e)
 {
 	const char *dir = url + 5;
 	int n;
@@ -240,22 +241,44 @@ folder_of(const char *url, const char *state_dir, char **out, struct err *e)
 		return err_set(e, ERR_CONFIG, "[files] url must be \"file:FOLDER\"");
 	if (!strncmp(dir, "///", 3)) /* file:///srv/pictures */
 		dir += 2;
-	n = *dir == '/' ? asprintf(out, "%s", dir) : asprintf(out, "%s/%s", state_dir, dir);
-	if (n < 0) {
-		*out = NULL;
-		return err_set(e, ERR_INTERNAL, "out of memory");
-	}
-	while (n > 1 && (*out)[n - 1] == '/')
-		(*out)[--n] = '\0';
+	if (*dir == '/')
+		n = snprintf(path, PATH_MAX, "%s", dir);
+	else
+		n = snprintf(path, PATH_MAX, "%s/%s", state_dir, dir);
+	if (n < 0 || n >= PATH_MAX)
+		return err_set(e, ERR_CONFIG, "[files] url: its folder's name is too long");
+	while (n > 1 && path[n - 1] == '/')
+		path[--n] = '\0';
 	return 0;
+}
+
+/* Opens what `fs` is to be, which stays the caller's. */
+static int
+open_folder(struct filestore *fs, const char *url, const char *state_dir, struct err *e)
+{
+	char path[PATH_MAX];
+	int errnum;
+
+	if (folder_of(url, state_dir, path, e) < 0)
+		return -1;
+	if (make_folder(path) == 0 &&
+	    (fs->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0 && try_out(fs) == 0) {
+		if (!fs->unnamed)
+			remove_leftovers(fs);
+		return 0;
+	}
+	errnum = errno;
+	(void)err_set(e, ERR_CONFIG,
+		      "[files] url: its folder cannot be made, or not be written to");
+	err_detail(e, "%s: %s", path, strerrordesc_np(errnum));
+	return -1;
 }
 
 int
 filestore_open(struct filestore **out, const char *url, const char *state_dir, uint64_t image_bytes,
 	       uint64_t image_pixels, uint64_t max_bytes, struct err *e)
 {
-	AUTO_PTR(filestore) fs = calloc(1, sizeof(*fs));
-	AUTO_FREE char *path = NULL;
+	struct filestore *fs = calloc(1, sizeof(*fs));
 
 	if (!fs)
 		return err_set(e, ERR_INTERNAL, "out of memory");
@@ -263,20 +286,11 @@ filestore_open(struct filestore **out, const char *url, const char *state_dir, u
 	fs->image_bytes = image_bytes ? image_bytes : UINT64_MAX;
 	fs->image_pixels = image_pixels ? image_pixels : UINT64_MAX;
 	fs->max_bytes = max_bytes;
-	if (folder_of(url, state_dir, &path, e) < 0)
-		return -1;
-	if (make_folder(path) < 0 ||
-	    (fs->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || try_out(fs) < 0) {
-		int errnum = errno;
-
-		(void)err_set(e, ERR_CONFIG,
-			      "[files] url: its folder cannot be made, or not be written to");
-		err_detail(e, "%s: %s", path, strerrordesc_np(errnum));
+	if (open_folder(fs, url, state_dir, e) < 0) {
+		filestore_free(fs);
 		return -1;
 	}
-	if (!fs->unnamed)
-		remove_leftovers(fs);
-	*out = TAKE_PTR(fs);
+	*out = fs;
 	return 0;
 }
 

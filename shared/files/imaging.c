@@ -142,14 +142,13 @@ static int
 order_file(const struct run *r)
 {
 	AUTO_FREE char *text = json_dumps(r->order, JSON_COMPACT);
-	AUTO_FD int fd = above(memfd_create("order", MFD_CLOEXEC));
+	int fd = above(memfd_create("order", MFD_CLOEXEC));
 	size_t len = text ? strlen(text) : 0;
-	int out = fd;
 
-	if (!text || fd < 0 || write(fd, text, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) != 0)
-		return -1;
-	fd = -1;
-	return out;
+	if (text && fd >= 0 && write(fd, text, len) == (ssize_t)len && lseek(fd, 0, SEEK_SET) == 0)
+		return fd;
+	cleanup_fd(&fd);
+	return -1;
 }
 
 /* The descriptors that the helper is given, each under its number there. */
@@ -291,12 +290,9 @@ run_wait(const struct run *r, const struct deadline *d, struct err *e)
 }
 
 static int
-run_read(struct run *r, struct sink *sink, const struct deadline *d, struct err *e)
+run_read(const struct run *r, char *piece, struct sink *sink, const struct deadline *d,
+	 struct err *e)
 {
-	AUTO_FREE char *piece = malloc(READ_BYTES);
-
-	if (!piece)
-		return failed_internally(r, "malloc", e);
 	for (;;) {
 		ssize_t n;
 
@@ -357,13 +353,14 @@ static int
 run_in_turn(struct run *r, struct filestore *fs, struct picture *out, const struct deadline *d,
 	    struct err *e)
 {
+	char *piece = malloc(READ_BYTES);
 	struct sink sink;
 	int rc;
 
 	sink_init(&sink, fs);
-	rc = run_start(r, e);
+	rc = piece ? run_start(r, e) : failed_internally(r, "malloc", e);
 	if (rc == 0)
-		rc = run_read(r, &sink, d, e);
+		rc = run_read(r, piece, &sink, d, e);
 	if (rc == 0)
 		rc = judge(r, run_reap(r), e);
 	if (rc == 0 && sink_finish(&sink, out, e) < 0)
@@ -371,6 +368,7 @@ run_in_turn(struct run *r, struct filestore *fs, struct picture *out, const stru
 	/* Before the turn is left: at most two helpers are alive. */
 	(void)run_reap(r);
 	sink_done(&sink);
+	free(piece);
 	return rc;
 }
 

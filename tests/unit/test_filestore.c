@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <limits.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -107,6 +108,29 @@ a_folder_that_cannot_be_is_refused(void **state)
 		assert_int_equal(e.kind, ERR_CONFIG);
 		assert_null(fs);
 		assert_null(strstr(e.about, help_dir));
+	}
+}
+
+static void
+a_folder_may_have_a_long_name_but_not_any(void **state)
+{
+	char url[PATH_MAX + 32];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct filestore *fs = NULL;
+		struct err e = { .kind = ERR_NONE };
+		size_t n = strlen(help_dir) + 1; /* "DIR/" */
+
+		/* "./" over and over, up to PATH_MAX with its NUL, and one "/" more */
+		memset(url, '/', sizeof(url));
+		memcpy(url, "file:", strlen("file:"));
+		for (size_t k = 5; k < PATH_MAX - 1 - n; k += 2)
+			url[k] = '.';
+		url[5 + PATH_MAX - 1 - n + i] = '\0';
+		assert_int_equal(filestore_open(&fs, url, help_dir, 0, 0, 0, &e), i ? -1 : 0);
+		assert_int_equal(e.kind, i ? ERR_CONFIG : ERR_NONE);
+		filestore_free(fs);
 	}
 }
 
@@ -427,6 +451,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_folder_is_made_for_the_web_server_to_read),
 		TEST(a_folder_that_cannot_be_is_refused),
+		TEST(a_folder_may_have_a_long_name_but_not_any),
 		TEST(only_old_leftovers_are_removed),
 		TEST(a_picture_appears_only_when_it_is_published),
 		TEST(no_picture_is_ever_replaced),

@@ -133,6 +133,7 @@ a_jpeg_tells_its_size_in_any_start_of_frame(void **state)
 static void
 a_jpegs_segments_and_fill_bytes_have_an_end(void **state)
 {
+	static const unsigned char soi[2] = { 0xff, 0xd8 }, segment[4] = { 0xff, 0xe0, 0, 2 };
 	static char p[2 + 1000 * 4 + 32];
 	struct row r = {
 		.p = p, .head = HEAD_OK, .type = PICTURE_JPEG, .width = 1024, .height = 768
@@ -141,10 +142,10 @@ a_jpegs_segments_and_fill_bytes_have_an_end(void **state)
 
 	(void)state;
 	for (int segments = 999; segments <= 1000; segments++) {
-		memcpy(p, SOI, 2);
+		memcpy(p, soi, sizeof(soi));
 		n = 2;
 		for (int i = 0; i < segments; i++, n += 4)
-			memcpy(p + n, "\xff\xe0\0\2", 4);
+			memcpy(p + n, segment, sizeof(segment));
 		memcpy(p + n, SOF("\xc0"), sizeof(SOF("\xc0")) - 1);
 		r.n = n + sizeof(SOF("\xc0")) - 1;
 		check(&r);
@@ -153,7 +154,7 @@ a_jpegs_segments_and_fill_bytes_have_an_end(void **state)
 				  .why = "it begins like a JPEG, but has too many segments" };
 	}
 	memset(p, 0xff, sizeof(p));
-	memcpy(p, SOI, 2);
+	memcpy(p, soi, sizeof(soi));
 	r = (struct row){ .p = p,
 			  .n = 200,
 			  .head = HEAD_BAD,
@@ -234,7 +235,7 @@ what_is_no_picture_is_called_by_its_name(void **state)
 
 	(void)state;
 	memset(blank, ' ', sizeof(blank));
-	memcpy(blank + 66, "<html>", 6);
+	blank[66] = '<';
 	CHECK_ALL(rows);
 }
 

@@ -477,6 +477,7 @@ no_limit_is_no_limit(void **state)
 static unsigned char *
 jpeg_with_segments(unsigned segments, size_t *n)
 {
+	static const unsigned char marker[4] = { 0xff, 0xe2, 0xff, 0xff };
 	const size_t each = 2 + 65535;
 	AUTO_FREE unsigned char *end = help_picture(PICTURE_JPEG, 10, 10, 1000);
 	unsigned char *p = calloc(1, 2 + segments * each + 998);
@@ -484,7 +485,7 @@ jpeg_with_segments(unsigned segments, size_t *n)
 	assert_non_null(p);
 	memcpy(p, end, 2);
 	for (unsigned i = 0; i < segments; i++)
-		memcpy(p + 2 + i * each, "\xff\xe2\xff\xff", 4);
+		memcpy(p + 2 + i * each, marker, sizeof(marker));
 	memcpy(p + 2 + segments * each, end + 2, 998);
 	*n = 2 + segments * each + 998;
 	return p;
