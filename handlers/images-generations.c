@@ -212,10 +212,11 @@ generate(struct request *r, void *state, struct err *e)
 }
 
 static int
-init(void *state, const struct config *c, const struct process_conf *p, struct err *e)
+init(void *state, const struct app_env *env, struct err *e)
 {
 	/* Requests that wait to be shed hold no slot, so max_in_flight of them are enough. */
-	return image_engine_open(state, c, "images-generations", (unsigned)p->max_in_flight, e);
+	return image_engine_open(state, env->config, "images-generations", env->store,
+				 (unsigned)env->process->max_in_flight, e);
 }
 
 static void

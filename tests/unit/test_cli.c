@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
+
 #include "../../cli/front_log.c"
 #include "../../cli/listen.c"
 #include "../../cli/spawn.c"
