@@ -421,6 +421,7 @@ def sim_config(sim, faults=(), base_url=None):
                       "modelscope": modelscope(sim)},
         "models": {**{m: {"provider": "sim"} for m in models},
                    "Qwen/Qwen-Image": {"provider": "modelscope", "aliases": ["qwen-image"]},
+                   "studio/model": {"provider": "sim", "upstream_model": "relay-url", "aliases": ["studio-model"]},
                    "MAILAND/majicflus_v1": {"provider": "modelscope"},
                    "gpt-4o-mini": {"provider": "sim", "type": "chat"}},
         "defaults": {"image_model": "gpt-image-1"},
