@@ -141,17 +141,24 @@ serve(struct wire *w, int fd, int number)
 	(void)number;
 	while (wire_request(w, fd) == 0) {
 		const struct step *step;
+		AUTO_FREE char *request = NULL;
 		char headers[512];
 		unsigned i;
 
-		if (!strncmp(w->last, "GET /p/", 7)) {
-			if (serve_picture(s, fd, w->last) < 0)
+		/* The next connection's thread writes there too. */
+		(void)pthread_mutex_lock(&w->lock);
+		request = strdup(w->last);
+		(void)pthread_mutex_unlock(&w->lock);
+		if (!request)
+			abort();
+		if (!strncmp(request, "GET /p/", 7)) {
+			if (serve_picture(s, fd, request) < 0)
 				return;
 			continue;
 		}
 		i = atomic_fetch_add(&s->said, 1);
 		if (i < STEPS)
-			s->requests[i] = strdup(w->last);
+			s->requests[i] = TAKE_PTR(request);
 		step = &s->steps[i < s->n ? i : s->n - 1];
 		if (!step->status)
 			return;
