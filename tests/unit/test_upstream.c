@@ -1,5 +1,6 @@
 #include <dlfcn.h>
 #include <netdb.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -190,7 +191,7 @@ serve_drip_of_body(struct wire *w, int fd, int number)
 static void
 serve_endless(struct wire *w, int fd, int number)
 {
-	static char piece[32768];
+	static _Thread_local char piece[32768];
 
 	(void)number;
 	memset(piece, '.', sizeof(piece) - 1);
@@ -217,13 +218,12 @@ serve_then_vanish(struct wire *w, int fd, int number)
 static void
 serve_reset(struct wire *w, int fd, int number)
 {
-	static const struct linger hard = { 1, 0 };
+	/* Dissolving the association sends a reset. */
+	static const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
 
 	(void)number;
 	(void)wire_request(w, fd);
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-	/* A duplicate of nothing: the reset goes out when the last descriptor closes. */
-	(void)dup2(w->fd, fd);
+	(void)connect(fd, &nobody, sizeof(nobody));
 }
 
 /* ---- tests ---- */
@@ -333,6 +333,8 @@ a_connection_that_the_server_closed_meanwhile_is_not_used(void **state)
 
 		assert_int_equal(r.rc, 0);
 		/* The server's thread ends, and with it the connection: wait until it did. */
+		while (atomic_load(&w.connections) <= i)
+			(void)sched_yield();
 		assert_int_equal(pthread_join(w.threads[i], NULL), 0);
 		assert_int_equal(recv(w.fds[i], &c, 1, MSG_DONTWAIT), 0);
 	}
