@@ -146,7 +146,8 @@ conn_input_done(struct conn *c)
 		(void)conn_read(c, &rest, 1);
 	}
 	c->input_open = false;
-	/* FCGX_Finish_r() looks at `in` to see whether there is a request, so it stays, empty. */
+	if (!c->broken)
+		FCGX_FreeStream(&c->fcgi.in); /* 8 KiB that a long wait does not need */
 }
 
 static int
@@ -242,6 +243,13 @@ conn_close(struct conn *c)
 		return;
 	if (c->input_ended && !c->broken)
 		c->fcgi.detached = 1; /* nothing is left to read: no lingering */
-	FCGX_Finish_r(&c->fcgi);
+	if (c->fcgi.in) {
+		FCGX_Finish_r(&c->fcgi);
+	} else {
+		/* What FCGX_Finish_r() does, which takes a request without input for none. */
+		(void)FCGX_FClose(c->fcgi.err);
+		(void)FCGX_FClose(c->fcgi.out);
+		FCGX_Free(&c->fcgi, 1);
+	}
 	c->input_open = false;
 }

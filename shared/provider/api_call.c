@@ -79,7 +79,7 @@ void
 image_call_begin(struct image_call *call)
 {
 	call->nimages = 0;
-	memset(call->revised_prompt, 0, sizeof(call->revised_prompt));
+	image_call_done(call);
 	call->upstream_request_id[0] = call->background[0] = call->quality[0] = '\0';
 	call->usage_input = call->usage_output = call->usage_total = -1;
 	call->usage_input_text = call->usage_input_image = -1;

@@ -1,5 +1,7 @@
 #include "provider/provider.h"
 
+#include <stdlib.h>
+
 #include <stddef.h>
 
 static const struct image_caps nothing = { .n_max = 1, .prompt_max = 1, .sizes = "none" };
@@ -22,6 +24,15 @@ static const struct provider_driver none[DIALECT__MAX] = {
 	[DIALECT_GROK] = { DIALECT_GROK, no_caps, no_generate },
 	[DIALECT_NOVELAI] = { DIALECT_NOVELAI, no_caps, no_generate },
 };
+
+void
+image_call_done(struct image_call *call)
+{
+	for (int i = 0; i < IMAGES_MAX; i++) {
+		free(call->revised_prompt[i]);
+		call->revised_prompt[i] = NULL;
+	}
+}
 
 const struct provider_driver *
 provider_driver(enum dialect d)

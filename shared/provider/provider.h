@@ -44,7 +44,7 @@ struct image_call {
 	void *self;
 
 	struct picture images[IMAGES_MAX];
-	char revised_prompt[IMAGES_MAX][512]; /* "" when none */
+	char *revised_prompt[IMAGES_MAX]; /* NULL when none; freed by image_call_done() */
 	unsigned nimages;           /* whole and stored, also when the call failed */
 	char upstream_request_id[96];
 	int64_t usage_input, usage_output, usage_total; /* tokens; -1: not said */
@@ -52,6 +52,9 @@ struct image_call {
 	char background[16], quality[16]; /* as the provider said; "" */
 	int64_t quota_left;         /* calls that the credential has left today; -1: not said */
 };
+
+/* Frees what a call collected; its pictures stay stored. */
+void image_call_done(struct image_call *call);
 
 struct provider_driver {
 	enum dialect dialect;
