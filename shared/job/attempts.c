@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/stack.h"
 #include "job/aside.h"
 #include "job/attempt_log.h"
 #include "job/degrade.h"
@@ -23,7 +24,7 @@ struct attempts {
 	const struct provider_driver *driver;
 	struct degrade ask;
 	struct intent *intent;
-	const char *keys[SLOT_KEYS_MAX];
+	const char *const *keys;           /* the provider's */
 	unsigned char used[SLOT_KEYS_MAX]; /* attempts with that key */
 	unsigned nkeys, waits;
 	bool tried; /* this model was called */
@@ -66,6 +67,20 @@ mode_of(enum dialect d)
 	}
 }
 
+/* A provider's keys in their order; a token is the only one; "" where none is needed. */
+static void
+keys_of(struct attempts *a, const struct provider_conf *p)
+{
+	static const char *const none = "";
+
+	a->keys = (const char *const *)p->api_keys.v;
+	a->nkeys = p->api_keys.n < SLOT_KEYS_MAX ? (unsigned)p->api_keys.n : SLOT_KEYS_MAX;
+	if (a->nkeys)
+		return;
+	a->keys = p->token ? (const char *const *)&p->token : &none;
+	a->nkeys = 1;
+}
+
 static int
 attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job, struct err *e)
 {
@@ -74,13 +89,9 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 
 	*a = (struct attempts){ .job = job, .model = m, .driver = provider_driver(p->dialect) };
 	degrade_init(&a->ask, job->rq, m, a->driver->caps(m->upstream_model));
-	while (a->nkeys < p->api_keys.n && a->nkeys < SLOT_KEYS_MAX) {
-		a->keys[a->nkeys] = p->api_keys.v[a->nkeys];
-		a->nkeys++;
-	}
-	if (!a->nkeys)
-		a->keys[a->nkeys++] = p->token ? p->token : "";
+	keys_of(a, p);
 	job->mode = mode_of(p->dialect);
+	image_call_done(&job->call);
 	job->call = (struct image_call){ .rq = &a->ask.rq,
 					 .provider = p,
 					 .model = m->upstream_model,
@@ -254,6 +265,7 @@ pause_ms(struct image_job *job, int64_t ms)
 	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 	int64_t start_us = clock_us();
 
+	stack_trim();
 	while (nanosleep(&t, &t) < 0)
 		;
 	job->ledger->us[LEDGER_WAIT] += clock_us() - start_us;

@@ -153,9 +153,10 @@ convert(struct image_engine *g, struct image_job *job, struct err *e)
 	return rc;
 }
 
-/* One model: what it cannot do is refused before anything is bought. */
-static int
-ask_model(struct image_engine *g, struct image_job *job, const struct model_conf *m, struct err *e)
+/* What the model cannot do is refused before anything is bought; else it is the job's model now. */
+__attribute__((noinline)) static int /* its receipt must not lie on a stack that waits */
+choose_model(struct image_engine *g, struct image_job *job, const struct model_conf *m,
+	     struct err *e)
 {
 	const struct provider_driver *driver = provider_driver(m->provider_conf->dialect);
 	struct receipt receipt = { 0 };
@@ -165,7 +166,7 @@ ask_model(struct image_engine *g, struct image_job *job, const struct model_conf
 		return -1;
 	job->model = m;
 	job->receipt = receipt;
-	return attempts_run(g, job, e);
+	return 0;
 }
 
 /* The models of `fallback`, in order, as long as nothing can have been bought. */
@@ -182,12 +183,11 @@ ask_others(struct image_engine *g, struct image_job *job, struct err *e)
 
 		if (!m || m->type != MODEL_IMAGE || deadline_over(&job->deadline))
 			continue;
-		rc = ask_model(g, job, m, &why);
-		if (rc < 0 && job->model == m)
-			*e = why;
-		else if (rc < 0)
+		if (choose_model(g, job, m, &why) < 0)
 			log_info(job->request_id, "fallback %s is passed over: %s %s", m->id,
 				 err_code(&why), why.param);
+		else
+			rc = attempts_run(g, job, e);
 	}
 	return rc;
 }
@@ -220,7 +220,9 @@ image_run(struct image_engine *g, struct image_job *job, struct err *e)
 {
 	if (resolve_model(g->config, job, e) < 0)
 		return -1;
-	if (ask_model(g, job, job->asked, e) < 0 && ask_others(g, job, e) < 0)
+	if (choose_model(g, job, job->asked, e) < 0)
+		return -1;
+	if (attempts_run(g, job, e) < 0 && ask_others(g, job, e) < 0)
 		return account_for(job, e);
 	return convert(g, job, e) < 0 ? account_for(job, e) : 0;
 }

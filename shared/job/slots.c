@@ -17,6 +17,7 @@
 
 #include "access/fingerprint.h"
 #include "base/cleanup.h"
+#include "base/stack.h"
 #include "job/run_folder.h"
 
 /*
@@ -392,8 +393,7 @@ key_place(struct slot_line *l, uint64_t id, uint64_t spoken_for)
 		if (state_of(&l->entries[i]) != ENTRY_FREE)
 			spoken_for |= l->entries[i].wanted;
 	for (int k = SLOT_KEYS_MAX - 1; k >= 0; k--)
-		if (!(spoken_for & 1ULL << k) &&
-		    (place < 0 || !l->h->keys[k] || l->h->keys[place]))
+		if (!(spoken_for & 1ULL << k) && (place < 0 || !l->h->keys[k] || l->h->keys[place]))
 			place = k;
 	if (place >= 0)
 		l->h->keys[place] = id;
@@ -553,6 +553,7 @@ int
 slot_take(struct slot *s, const struct slot_wish *wish, const struct deadline *d, struct err *e)
 {
 	struct waiter w = { .concurrency = wish->concurrency };
+	bool trimmed = false;
 
 	*s = (struct slot){ 0 };
 	if (!wish->n || wish->n > SLOT_KEYS_MAX || wish->concurrency < 1)
@@ -578,6 +579,9 @@ slot_take(struct slot *s, const struct slot_wish *wish, const struct deadline *d
 			return too_late(&w, wish->provider, e);
 		if (!left_ms)
 			break;
+		if (!trimmed)
+			stack_trim();
+		trimmed = true;
 		sleep_in_line(&w, left_ms);
 		if (!is_granted(&w))
 			look(&w);
