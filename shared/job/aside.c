@@ -15,7 +15,8 @@
 struct entry {
 	const char *credential;         /* NULL: free */
 	const struct model_conf *model; /* NULL: every model */
-	int64_t until_us, probe_us;     /* probe_us: from when on it may be tried all the same */
+	int64_t put_us, until_us;
+	int64_t probe_us; /* from when on it may be tried all the same */
 	struct err why;
 };
 
@@ -103,6 +104,7 @@ aside_put(const char *credential, const struct model_conf *m, const struct err *
 		n = room();
 	*n = (struct entry){ .credential = credential,
 			     .model = m,
+			     .put_us = now_us,
 			     .until_us = now_us + ms * 1000,
 			     .probe_us = now_us + PROBE_MS * 1000,
 			     .why = *why };
@@ -111,11 +113,11 @@ aside_put(const char *credential, const struct model_conf *m, const struct err *
 }
 
 void
-aside_clear(const char *credential, const struct model_conf *m)
+aside_clear(const char *credential, const struct model_conf *m, int64_t begun_us)
 {
 	(void)pthread_mutex_lock(&mutex);
 	for (size_t i = 0; i < ENTRIES; i++)
-		if (entries[i].credential == credential &&
+		if (entries[i].credential == credential && entries[i].put_us <= begun_us &&
 		    (!entries[i].model || entries[i].model == m))
 			entries[i].credential = NULL;
 	(void)pthread_mutex_unlock(&mutex);
@@ -173,7 +175,7 @@ aside_error(const char *const *credentials, unsigned n, const struct model_conf 
 
 		if (a && a->why.kind == ERR_UP_RATE && (!rate || a->until_us < rate->until_us))
 			rate = a;
-		if (a && (!last || a->probe_us > last->probe_us))
+		if (a && (!last || a->put_us > last->put_us))
 			last = a;
 	}
 	if (rate) {

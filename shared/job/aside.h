@@ -27,8 +27,8 @@ bool aside_is_reason(const struct err *why);
 
 /* For how long, in milliseconds. */
 int64_t aside_put(const char *credential, const struct model_conf *m, const struct err *why);
-/* It works after all. */
-void aside_clear(const char *credential, const struct model_conf *m);
+/* It works after all, as a call showed that was begun then: what was learned since stays. */
+void aside_clear(const char *credential, const struct model_conf *m, int64_t begun_us);
 
 /* How many milliseconds it is still to be left aside; 0: it may be used. */
 int64_t aside_ms(const char *credential, const struct model_conf *m);

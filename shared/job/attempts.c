@@ -238,7 +238,7 @@ attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 	if (!before)
 		usual_time_add(a->model->id, a->ask.level, (clock_us() - start_us) / 1000);
 	if (a->nkeys > 1)
-		aside_clear(a->keys[k], a->model);
+		aside_clear(a->keys[k], a->model, start_us);
 	return 0;
 }
 

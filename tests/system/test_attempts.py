@@ -45,12 +45,13 @@ def easel(start_easel, sim):
             "all-slow": several(RATE + ",retry_after=50", RATE + ",retry_after=40"),
             "refused-and-slow": several(REFUSED, RATE + ",retry_after=45"),
             "both-good": several("", ""), "one-model-forbidden": several("status=403", "status=403"),
+            "behind": provider(base_url="http://no-such-host.invalid/v1", proxy=sim.base_url),
             "only-refused": provider(api_key="sk-sim-only@status=401"),
         },
         "models": {
             **{f"m-{name}": {"provider": name, "upstream_model": "relay-url"}
                for name in ("first-refused", "first-402", "first-403", "first-empty", "first-slow", "all-refused",
-                            "all-empty", "all-slow", "refused-and-slow", "both-good", "only-refused")},
+                            "all-empty", "all-slow", "refused-and-slow", "both-good", "only-refused", "behind")},
             "less": {"provider": "sim", "upstream_model": "gpt-image-1", "degrade": ["quality=medium", "quality=low"]},
             "slow-less": {"provider": "sim", "upstream_model": "gpt-image-1@delay=2",
                           "degrade": ["quality=medium", "quality=low"]},
@@ -199,6 +200,12 @@ def test_a_provider_that_comes_back_is_reached(start_easel, sim, watch):
     assert answer.status == 200 and answer.header("x-easel-attempts") in ("1", "2", "3"), answer
     assert bought(watch) == 1
     port.close()
+
+
+def test_a_providers_proxy_is_the_way_to_it(easel, watch):
+    """The simulator stands in for the proxy: the host's name is its business, not ours."""
+    generate(easel, model="m-behind")
+    assert watch.requests()[0]["target"] == "http://no-such-host.invalid/v1/images/generations"
 
 
 def test_nobody_there_is_said_after_three_attempts(easel, watch):

@@ -1010,8 +1010,7 @@ main(void)
 		cmocka_unit_test(a_surplus_of_pictures_is_dropped),
 		cmocka_unit_test(too_few_pictures_are_an_error_that_keeps_them),
 		cmocka_unit_test(a_model_that_makes_one_at_a_time_is_asked_several_times),
-		cmocka_unit_test(
-			what_lacks_after_a_failure_can_be_asked_for_again),
+		cmocka_unit_test(what_lacks_after_a_failure_can_be_asked_for_again),
 		cmocka_unit_test(answers_without_a_picture_say_why),
 		cmocka_unit_test(an_answer_around_the_pictures_has_its_limit),
 		cmocka_unit_test(pictures_that_came_whole_survive_a_cut),

@@ -146,9 +146,23 @@ a_key_is_left_aside_as_the_failure_says(void **state)
 		assert_in_range(aside_ms(a, &one_model), rows[i].ms - 5000, rows[i].ms);
 		assert_int_equal(aside_ms(a, &other_model) > 0, rows[i].every_model);
 		assert_int_equal(aside_ms(b, &one_model), 0);
-		aside_clear(a, &one_model);
+		aside_clear(a, &one_model, clock_us());
 		assert_int_equal(aside_ms(a, &one_model), 0);
 	}
+}
+
+static void
+a_success_counts_only_when_it_was_begun_afterwards(void **state)
+{
+	struct err slow = failure(ERR_UP_RATE, 429, false);
+	int64_t before = clock_us() - 1;
+
+	(void)state;
+	(void)aside_put(a, &one_model, &slow);
+	aside_clear(a, &one_model, before);
+	assert_true(aside_ms(a, &one_model) > 0);
+	aside_clear(a, &one_model, clock_us());
+	assert_int_equal(aside_ms(a, &one_model), 0);
 }
 
 static void
@@ -187,7 +201,7 @@ when_all_are_aside_the_error_says_so(void **state)
 static void
 the_table_forgets_rather_than_overflows(void **state)
 {
-	static char keys[300][8];
+	static char keys[300][16];
 	struct err no = failure(ERR_UP_AUTH, 401, false);
 	int aside = 0;
 
@@ -209,6 +223,7 @@ main(void)
 		cmocka_unit_test(only_what_cannot_have_bought_anything_is_tried_again),
 		cmocka_unit_test(the_waits_double_and_are_spread),
 		cmocka_unit_test_setup(a_key_is_left_aside_as_the_failure_says, forget),
+		cmocka_unit_test_setup(a_success_counts_only_when_it_was_begun_afterwards, forget),
 		cmocka_unit_test_setup(when_all_are_aside_the_error_says_so, forget),
 		cmocka_unit_test_setup(the_table_forgets_rather_than_overflows, forget),
 	};
