@@ -66,11 +66,11 @@ request_open(struct request *r, struct frame *f, struct conn *conn, int64_t acce
 static void
 log_line(const struct request *r, int64_t duration_us)
 {
-	log_info(r->id, "%s %s %d %.1fms in=%llu out=%llu key=%s code=%s%s", r->method,
-		 r->path[0] ? r->path : "-", r->status, (double)duration_us / 1000,
-		 (unsigned long long)r->bytes_in, (unsigned long long)r->bytes_out,
-		 r->who.id[0] ? r->who.id : "-", r->code ? r->code : "-",
-		 r->broken ? " client=gone" : "");
+	log_info(r->id, "%s %s %d %lld.%dms in=%llu out=%llu key=%s code=%s%s", r->method,
+		 r->path[0] ? r->path : "-", r->status, (long long)(duration_us / 1000),
+		 (int)(duration_us / 100 % 10), (unsigned long long)r->bytes_in,
+		 (unsigned long long)r->bytes_out, r->who.id[0] ? r->who.id : "-",
+		 r->code ? r->code : "-", r->broken ? " client=gone" : "");
 }
 
 static void

@@ -156,6 +156,7 @@ static void
 log_start(const struct config *c, const struct image_job *job, const char *credential)
 {
 	const struct image_request *rq = job->rq;
+	struct log_hold lines;
 	char prompt[PROMPT_LOG_BYTES], print[FINGERPRINT_TEXT] = "none";
 
 	switch (c->log.prompts) {
@@ -171,7 +172,7 @@ log_start(const struct config *c, const struct image_job *job, const char *crede
 	}
 	if (*credential)
 		fingerprint(credential, strlen(credential), print);
-	log_hold();
+	log_hold(&lines);
 	log_info(job->request_id,
 		 "Image generation: stream=%s, use_ws=False, response_format=%s, n=%u, "
 		 "token=fp:%s, "
@@ -182,7 +183,7 @@ log_start(const struct config *c, const struct image_job *job, const char *crede
 	if (job->model->provider_conf->dialect != DIALECT_PREVIEW)
 		log_info(job->request_id, "Using HTTP API mode for image generation (%s)",
 			 rq->stream ? "streaming" : "non-streaming");
-	log_release();
+	log_release(&lines);
 }
 
 /* Whatever format the provider answered in, the caller gets the one it asked for. */

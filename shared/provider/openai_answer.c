@@ -93,7 +93,9 @@ items_of(const json_t *root)
 	static const char *const keys[] = { "data", "images", "output_images" };
 	const json_t *list = NULL;
 
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && !json_array_size(list); i++)
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && !json_array_size(list) &&
+			   !json_object_size(list);
+	     i++)
 		list = json_object_get(root, keys[i]);
 	return list;
 }

@@ -19,7 +19,6 @@ no_generate(struct image_call *call, struct err *e)
 }
 
 static const struct provider_driver none[DIALECT__MAX] = {
-	[DIALECT_MODELSCOPE] = { DIALECT_MODELSCOPE, no_caps, no_generate },
 	[DIALECT_GROK] = { DIALECT_GROK, no_caps, no_generate },
 	[DIALECT_NOVELAI] = { DIALECT_NOVELAI, no_caps, no_generate },
 };
@@ -29,11 +28,11 @@ provider_driver(enum dialect d)
 {
 	switch (d) {
 	case DIALECT_OPENAI: return &provider_openai;
+	case DIALECT_MODELSCOPE: return &provider_modelscope;
 	case DIALECT_PREVIEW: return &provider_preview;
-	case DIALECT_MODELSCOPE:
 	case DIALECT_GROK:
 	case DIALECT_NOVELAI:
 	case DIALECT__MAX: break;
 	}
-	return &none[d < DIALECT__MAX ? d : DIALECT_MODELSCOPE];
+	return &none[d < DIALECT__MAX ? d : DIALECT_GROK];
 }

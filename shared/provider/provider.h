@@ -50,6 +50,7 @@ struct image_call {
 	int64_t usage_input, usage_output, usage_total; /* tokens; -1: not said */
 	int64_t usage_input_text, usage_input_image;
 	char background[16], quality[16]; /* as the provider said; "" */
+	int64_t quota_left;         /* calls that the credential has left today; -1: not said */
 };
 
 struct provider_driver {
@@ -63,6 +64,6 @@ struct provider_driver {
 /* Never NULL; a dialect that is not built yet answers ERR_CONFIG on generate. */
 const struct provider_driver *provider_driver(enum dialect d);
 
-extern const struct provider_driver provider_openai, provider_preview;
+extern const struct provider_driver provider_openai, provider_modelscope, provider_preview;
 
 #endif
