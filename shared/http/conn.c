@@ -22,11 +22,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define RECORD_BYTES  65528 /* the largest FastCGI record that needs no padding */
+#define RECORD_BYTES 65528 /* the largest FastCGI record that needs no padding */
 /* What lighttpd finds waiting it takes at once, and what it cannot pass on at once it puts into files. */
-#define WINDOW_BYTES 65536
-#define DIRECT_BYTES  8192  /* from here on an answer goes around libfcgi's buffer */
-#define STDOUT_RECORD 6     /* FCGI_STDOUT, FastCGI 1.0 section 8 */
+#define WINDOW_BYTES  65536
+#define DIRECT_BYTES  8192 /* from here on an answer goes around libfcgi's buffer */
+#define STDOUT_RECORD 6    /* FCGI_STDOUT, FastCGI 1.0 section 8 */
 
 struct conn {
 	FCGX_Request fcgi;
