@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include "probe.h"
 
 #define READY_LIMIT_MS 10000
+#define RELOAD_STEP_MS 10 /* between two looks at the new programs */
 #define PROBE_AGAIN_MS 2
 #define FRONT_HEAD_MS \
 	2000 /* the web server hands over what it has accepted before the programs stop */
@@ -29,6 +31,7 @@ struct run {
 	struct supervisor *s;
 	struct probe probe;
 	struct front_log log;
+	struct asides old;
 	enum phase phase;
 	int signal_fd;
 	int status;      /* of `easel serve` */
@@ -36,6 +39,8 @@ struct run {
 	int64_t start_us;
 	int64_t term_at_us; /* STOPPING: when the programs get SIGTERM; 0: they have had it */
 	int64_t kill_at_us;
+	int64_t settle_by_us; /* a reload is under way, until then; 0: none is */
+	bool reload_again;    /* SIGHUP came meanwhile */
 };
 
 static void
@@ -64,6 +69,7 @@ stop_programs(struct run *r)
 	for (size_t i = 0; i < r->s->n; i++)
 		if (!r->s->children[i].front)
 			tell(&r->s->children[i], SIGTERM);
+	asides_tell_programs(&r->old, SIGTERM);
 	r->term_at_us = 0;
 	r->kill_at_us = now_us + (r->s->drain_ms + LAST_MS) * 1000;
 }
@@ -77,6 +83,7 @@ stop(struct run *r, int status)
 		return;
 	r->phase = STOPPING;
 	r->status = status;
+	r->settle_by_us = 0;
 	probe_done(&r->probe);
 	/* Ours must close too, or new connections would wait in its backlog for nobody. */
 	close_fd(&r->s->front->fd);
@@ -85,6 +92,7 @@ stop(struct run *r, int status)
 		if (r->s->children[i].front)
 			tell(&r->s->children[i], SIGINT);
 	}
+	asides_finish(&r->old);
 	r->term_at_us = clock_us() + head_ms * 1000;
 	if (!r->s->children[0].pid)
 		stop_programs(r);
@@ -150,6 +158,124 @@ note_death(struct run *r, struct child *c, int status)
 		 c->restart_at_us > clock_us() ? " after a pause: it dies at once" : "");
 }
 
+/* ---- the configuration, anew ---- */
+
+/* The new programs go, the old ones stay. */
+static void
+abandon_reload(struct run *r, const char *why)
+{
+	log_error(NULL, "the reload is given up: %s; the old configuration stays", why);
+	r->settle_by_us = 0;
+	for (size_t i = 0; i < r->old.n; i++) {
+		struct aside *old = &r->old.v[i];
+		struct child *c = &r->s->children[old->index], new = *c;
+
+		if (old->told)
+			continue;
+		*c = old->child;
+		if (!c->pid) /* it died meanwhile */
+			c->restart_at_us = clock_us();
+		old->child = new; /* what it has taken it shall finish */
+	}
+	asides_finish(&r->old);
+	r->s->reload.abandon(r->s->reload.arg);
+}
+
+static void
+begin_reload(struct run *r)
+{
+	struct err e;
+
+	r->reload_again = false;
+	log_info(NULL, "told to reload");
+	if (r->s->reload.prepare(r->s->reload.arg) < 0)
+		return;
+	r->settle_by_us = clock_us() + READY_LIMIT_MS * 1000LL;
+	for (size_t i = 0; i < r->s->n && r->settle_by_us; i++) {
+		struct child *c = &r->s->children[i];
+
+		if (c->front)
+			continue;
+		if (asides_add(&r->old, c, i, &e) < 0) {
+			abandon_reload(r, e.about);
+			return;
+		}
+		c->pid = 0;
+		c->restart_at_us = 0;
+		c->quick_deaths = 0;
+		if (child_start(c, &e) < 0)
+			abandon_reload(r, e.about);
+	}
+}
+
+/* The old web server takes nothing new; its successor accepts from the same socket. */
+static void
+replace_front(struct run *r)
+{
+	struct child *c = &r->s->children[0];
+	struct err e;
+
+	if (c->pid && asides_add(&r->old, c, 0, &e) == 0)
+		c->pid = 0;
+	c->quick_deaths = 0;
+	if (c->pid) /* no memory: it is replaced the hard way */
+		tell(c, SIGINT);
+	else
+		start(r, c);
+}
+
+static void
+commit_reload(struct run *r)
+{
+	r->settle_by_us = 0;
+	if (r->s->reload.commit(r->s->reload.arg))
+		replace_front(r);
+	asides_finish(&r->old);
+	log_info(NULL, "reloaded: the programs that ran finish what they have in hand");
+}
+
+static void
+go_on_reloading(struct run *r)
+{
+	if (r->settle_by_us) {
+		if (r->s->reload.ready(r->s->reload.arg))
+			commit_reload(r);
+		else if (clock_us() >= r->settle_by_us)
+			abandon_reload(r, "the new programs do not come up");
+	}
+	if (!r->settle_by_us && r->reload_again)
+		begin_reload(r);
+}
+
+/* ---- signals and the dead ---- */
+
+static void
+note_aside_death(struct aside *x, int status)
+{
+	char what[64];
+
+	x->child.pid = 0;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return;
+	describe(what, status);
+	log_warn(NULL, "the former %s %s", x->child.name, what);
+}
+
+static void
+note_child_death(struct run *r, struct child *c, int status)
+{
+	char why[128], what[64];
+
+	if (!r->settle_by_us || c->front) {
+		note_death(r, c, status);
+		return;
+	}
+	describe(what, status);
+	(void)snprintf(why, sizeof(why), "the new %s %s", c->name, what);
+	c->pid = 0;
+	abandon_reload(r, why);
+}
+
 /* True while there is a child or an adopted descendant. */
 static bool
 reap(struct run *r)
@@ -157,12 +283,18 @@ reap(struct run *r)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (size_t i = 0; i < r->s->n; i++)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct aside *old = asides_find(&r->old, pid);
+
+		if (old)
+			note_aside_death(old, status);
+		for (size_t i = 0; i < r->s->n && !old; i++)
 			if (r->s->children[i].pid == pid) {
-				note_death(r, &r->s->children[i], status);
+				note_child_death(r, &r->s->children[i], status);
 				break;
 			}
+	}
+	asides_sweep(&r->old);
 	return !(pid < 0 && errno == ECHILD);
 }
 
@@ -185,11 +317,8 @@ take_signal(struct run *r)
 				stop(r, CLI_OK);
 			}
 			break;
-		case SIGHUP:
-			log_warn(NULL, "SIGHUP changes nothing yet: restart 'easel serve' to take "
-				       "over a changed configuration");
-			break;
-		default: break; /* SIGCHLD: reap() looks */
+		case SIGHUP: r->reload_again = true; break; /* soon: tick() does it */
+		default: break;                             /* SIGCHLD: reap() looks */
 		}
 	}
 }
@@ -231,6 +360,8 @@ next_due_ms(const struct run *r)
 		due_us = now_us + (r->probe.fd < 0 ? PROBE_AGAIN_MS : 100) * 1000;
 	if (r->phase == STOPPING)
 		due_us = r->term_at_us ? r->term_at_us : r->kill_at_us;
+	if (r->phase == RUNNING && (r->settle_by_us || r->reload_again))
+		due_us = now_us + (r->settle_by_us ? RELOAD_STEP_MS * 1000 : 0);
 	for (size_t i = 0; i < r->s->n; i++) {
 		const struct child *c = &r->s->children[i];
 
@@ -257,6 +388,8 @@ tick(struct run *r)
 	}
 	if (r->phase == STARTING)
 		try_probe(r);
+	if (r->phase == RUNNING)
+		go_on_reloading(r);
 	if (r->phase != STOPPING)
 		return r->phase != GONE;
 	if (r->term_at_us && now_us >= r->term_at_us)
@@ -302,6 +435,7 @@ supervise(struct supervisor *s, int signal_fd)
 	r.probe.fd = -1;
 	r.probe.to = s->front->probe;
 	r.probe.to_len = s->front->probe_len;
+	r.probe.tls = !strncmp(s->front->url, "https:", 6);
 	for (size_t i = 0; i < s->n && r.phase == STARTING; i++)
 		start(&r, &s->children[i]);
 	while (tick(&r)) {
@@ -320,5 +454,6 @@ supervise(struct supervisor *s, int signal_fd)
 	front_log_read(&r.log, s->log_fd);
 	probe_done(&r.probe);
 	close_fd(&s->front->fd);
+	asides_done(&r.old);
 	return r.status;
 }
