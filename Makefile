@@ -103,8 +103,9 @@ check-tsan: deps-test
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) bench/run
 
+lint: export LINT_CPPFLAGS = $(CPPFLAGS)
 lint: deps-test
-	$(Q)scripts/lint.sh "$(CPPFLAGS)"
+	$(Q)scripts/lint.sh
 
 docs: all
 	$(Q)$(BUILD)/easel config reference > docs/settings.md

@@ -9,39 +9,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "aside.h"
 #include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/log.h"
 #include "cli.h"
-#include "front_log.h"
-#include "probe.h"
+#include "run.h"
 
 #define READY_LIMIT_MS 10000
-#define RELOAD_STEP_MS 10 /* between two looks at the new programs */
 #define PROBE_AGAIN_MS 2
 #define FRONT_HEAD_MS \
 	2000 /* the web server hands over what it has accepted before the programs stop */
 #define LAST_MS     5000 /* beyond the programs' drain time, before everything is killed */
 #define EXIT_CONFIG 78   /* a program's word for a configuration it refuses */
-
-enum phase { STARTING, RUNNING, STOPPING, GONE };
-
-struct run {
-	struct supervisor *s;
-	struct probe probe;
-	struct front_log log;
-	struct asides old;
-	enum phase phase;
-	int signal_fd;
-	int status;      /* of `easel serve` */
-	int last_answer; /* of the probe */
-	int64_t start_us;
-	int64_t term_at_us; /* STOPPING: when the programs get SIGTERM; 0: they have had it */
-	int64_t kill_at_us;
-	int64_t settle_by_us; /* a reload is under way, until then; 0: none is */
-	bool reload_again;    /* SIGHUP came meanwhile */
-};
 
 static void
 close_fd(int *fd)
@@ -53,8 +32,8 @@ close_fd(int *fd)
 
 /* ---- ending ---- */
 
-static void
-tell(const struct child *c, int sig)
+void
+run_tell(const struct child *c, int sig)
 {
 	if (c->pid)
 		(void)kill(c->pid, sig);
@@ -68,7 +47,7 @@ stop_programs(struct run *r)
 
 	for (size_t i = 0; i < r->s->n; i++)
 		if (!r->s->children[i].front)
-			tell(&r->s->children[i], SIGTERM);
+			run_tell(&r->s->children[i], SIGTERM);
 	asides_tell_programs(&r->old, SIGTERM);
 	r->term_at_us = 0;
 	r->kill_at_us = now_us + (r->s->drain_ms + LAST_MS) * 1000;
@@ -90,7 +69,7 @@ stop(struct run *r, int status)
 	for (size_t i = 0; i < r->s->n; i++) {
 		r->s->children[i].restart_at_us = 0;
 		if (r->s->children[i].front)
-			tell(&r->s->children[i], SIGINT);
+			run_tell(&r->s->children[i], SIGINT);
 	}
 	asides_finish(&r->old);
 	r->term_at_us = clock_us() + head_ms * 1000;
@@ -107,8 +86,8 @@ fail(struct run *r, int status)
 
 /* ---- living ---- */
 
-static void
-start(struct run *r, struct child *c)
+void
+run_start(struct run *r, struct child *c)
 {
 	struct err e;
 
@@ -120,8 +99,8 @@ start(struct run *r, struct child *c)
 		fail(r, CLI_FAILED);
 }
 
-static void
-describe(char out[64], int status)
+void
+run_describe(char out[64], int status)
 {
 	if (WIFSIGNALED(status))
 		(void)snprintf(out, 64, "was ended by signal %d (%s)", WTERMSIG(status),
@@ -135,7 +114,7 @@ note_death(struct run *r, struct child *c, int status)
 {
 	char what[64];
 
-	describe(what, status);
+	run_describe(what, status);
 	child_died(c, clock_us());
 	front_log_read(&r->log, r->s->log_fd); /* its last words come before ours */
 	if (r->phase == STARTING) {
@@ -158,95 +137,6 @@ note_death(struct run *r, struct child *c, int status)
 		 c->restart_at_us > clock_us() ? " after a pause: it dies at once" : "");
 }
 
-/* ---- the configuration, anew ---- */
-
-/* The new programs go, the old ones stay. */
-static void
-abandon_reload(struct run *r, const char *why)
-{
-	log_error(NULL, "the reload is given up: %s; the old configuration stays", why);
-	r->settle_by_us = 0;
-	for (size_t i = 0; i < r->old.n; i++) {
-		struct aside *old = &r->old.v[i];
-		struct child *c = &r->s->children[old->index], new = *c;
-
-		if (old->told)
-			continue;
-		*c = old->child;
-		if (!c->pid) /* it died meanwhile */
-			c->restart_at_us = clock_us();
-		old->child = new; /* what it has taken it shall finish */
-	}
-	asides_finish(&r->old);
-	r->s->reload.abandon(r->s->reload.arg);
-}
-
-static void
-begin_reload(struct run *r)
-{
-	struct err e;
-
-	r->reload_again = false;
-	log_info(NULL, "told to reload");
-	if (r->s->reload.prepare(r->s->reload.arg) < 0)
-		return;
-	r->settle_by_us = clock_us() + READY_LIMIT_MS * 1000LL;
-	for (size_t i = 0; i < r->s->n && r->settle_by_us; i++) {
-		struct child *c = &r->s->children[i];
-
-		if (c->front)
-			continue;
-		if (asides_add(&r->old, c, i, &e) < 0) {
-			abandon_reload(r, e.about);
-			return;
-		}
-		c->pid = 0;
-		c->restart_at_us = 0;
-		c->quick_deaths = 0;
-		if (child_start(c, &e) < 0)
-			abandon_reload(r, e.about);
-	}
-}
-
-/* The old web server takes nothing new; its successor accepts from the same socket. */
-static void
-replace_front(struct run *r)
-{
-	struct child *c = &r->s->children[0];
-	struct err e;
-
-	if (c->pid && asides_add(&r->old, c, 0, &e) == 0)
-		c->pid = 0;
-	c->quick_deaths = 0;
-	if (c->pid) /* no memory: it is replaced the hard way */
-		tell(c, SIGINT);
-	else
-		start(r, c);
-}
-
-static void
-commit_reload(struct run *r)
-{
-	r->settle_by_us = 0;
-	if (r->s->reload.commit(r->s->reload.arg))
-		replace_front(r);
-	asides_finish(&r->old);
-	log_info(NULL, "reloaded: the programs that ran finish what they have in hand");
-}
-
-static void
-go_on_reloading(struct run *r)
-{
-	if (r->settle_by_us) {
-		if (r->s->reload.ready(r->s->reload.arg))
-			commit_reload(r);
-		else if (clock_us() >= r->settle_by_us)
-			abandon_reload(r, "the new programs do not come up");
-	}
-	if (!r->settle_by_us && r->reload_again)
-		begin_reload(r);
-}
-
 /* ---- signals and the dead ---- */
 
 static void
@@ -257,7 +147,7 @@ note_aside_death(struct aside *x, int status)
 	x->child.pid = 0;
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return;
-	describe(what, status);
+	run_describe(what, status);
 	log_warn(NULL, "the former %s %s", x->child.name, what);
 }
 
@@ -270,10 +160,10 @@ note_child_death(struct run *r, struct child *c, int status)
 		note_death(r, c, status);
 		return;
 	}
-	describe(what, status);
+	run_describe(what, status);
 	(void)snprintf(why, sizeof(why), "the new %s %s", c->name, what);
 	c->pid = 0;
-	abandon_reload(r, why);
+	reload_abandon(r, why);
 }
 
 /* True while there is a child or an adopted descendant. */
@@ -384,12 +274,12 @@ tick(struct run *r)
 		struct child *c = &r->s->children[i];
 
 		if (!c->pid && c->restart_at_us && c->restart_at_us <= now_us)
-			start(r, c);
+			run_start(r, c);
 	}
 	if (r->phase == STARTING)
 		try_probe(r);
 	if (r->phase == RUNNING)
-		go_on_reloading(r);
+		reload_go_on(r);
 	if (r->phase != STOPPING)
 		return r->phase != GONE;
 	if (r->term_at_us && now_us >= r->term_at_us)
@@ -437,7 +327,7 @@ supervise(struct supervisor *s, int signal_fd)
 	r.probe.to_len = s->front->probe_len;
 	r.probe.tls = !strncmp(s->front->url, "https:", 6);
 	for (size_t i = 0; i < s->n && r.phase == STARTING; i++)
-		start(&r, &s->children[i]);
+		run_start(&r, &s->children[i]);
 	while (tick(&r)) {
 		struct pollfd p[] = { { .fd = signal_fd, .events = POLLIN },
 				      { .fd = s->log_fd, .events = POLLIN },

@@ -11,6 +11,10 @@
 #include "http/app.h"
 #include "http/route.h"
 
+struct fallback {
+	const struct config *config;
+};
+
 static const struct {
 	const char *status;
 	enum err_kind kind;
@@ -27,10 +31,24 @@ static const struct {
 	{ "417", ERR_BAD_REQUEST, "the web server refused its Expect header" },
 	{ "431", ERR_HEADERS_TOO_LARGE, "" },
 	{ "500", ERR_HANDLER_CRASHED, "" },
+	{ "501", ERR_BAD_REQUEST, "the web server does not know its method or transfer encoding" },
+	{ "505", ERR_BAD_REQUEST, "the web server does not speak its HTTP version" },
 	{ "502", ERR_HANDLER_CRASHED, "" },
 	{ "503", ERR_HANDLER_DOWN, "" },
 	{ "504", ERR_HANDLER_TIMEOUT, "" },
 };
+
+/* The limit that the web server enforces on that path: the same settings as the programs'. */
+static void
+name_limit(const struct request *r, const struct config *c, struct err *e)
+{
+	const char *uri = request_header(r, "REQUEST_URI");
+	bool upload = uri && strstr(uri, "/images/edits");
+
+	(void)snprintf(e->expected, sizeof(e->expected), "at most %lld bytes",
+		       (long long)(upload ? c->limits.upload_bytes : c->limits.json_bytes));
+	(void)snprintf(e->found, sizeof(e->found), "more"); /* how much it was is not handed on */
+}
 
 static int
 web_server_error(struct request *r, void *state, struct err *e)
@@ -41,7 +59,6 @@ web_server_error(struct request *r, void *state, struct err *e)
 	const char *method = request_header(r, "REDIRECT_REQUEST_METHOD");
 	char path[PATH_BYTES];
 
-	(void)state;
 	/* A web server that refuses a path does not say why; the same rules as everywhere do. */
 	if (status && !strcmp(status, "400") && target && path_normalise(target, path, e) < 0) {
 		e->stage = "recv";
@@ -51,11 +68,8 @@ web_server_error(struct request *r, void *state, struct err *e)
 		if (strcmp(errors[i].status, status ? status : "404") != 0)
 			continue;
 		(void)err_set(e, errors[i].kind, "%s", errors[i].about);
-		if (e->kind == ERR_BODY_TOO_LARGE) {
-			(void)snprintf(e->expected, sizeof(e->expected),
-				       "no more than the web server takes");
-			(void)snprintf(e->found, sizeof(e->found), "more");
-		}
+		if (e->kind == ERR_BODY_TOO_LARGE)
+			name_limit(r, ((struct fallback *)state)->config, e);
 		if (e->kind == ERR_METHOD) {
 			(void)snprintf(e->expected, sizeof(e->expected), "GET, HEAD");
 			(void)snprintf(e->found, sizeof(e->found), "%.16s",
@@ -72,6 +86,14 @@ web_server_error(struct request *r, void *state, struct err *e)
 	return err_set(e, ERR_INTERNAL, "the web server answered %.3s", status ? status : "");
 }
 
+static int
+init(void *state, const struct app_env *env, struct err *e)
+{
+	(void)e;
+	((struct fallback *)state)->config = env->config;
+	return 0;
+}
+
 static const struct route routes[] = {
 	{ "GET", "/easel-error", web_server_error, .flags = ROUTE_OPEN | ROUTE_ERRORS }, { 0 }
 };
@@ -84,6 +106,8 @@ main(int argc, char **argv)
 	return app_main(&(const struct app){ .name = "fallback",
 					     .summary = "answers where no other program does",
 					     .routes = routes,
-					     .sections = sections },
+					     .sections = sections,
+					     .state_size = sizeof(struct fallback),
+					     .init = init },
 			argc, argv);
 }

@@ -76,14 +76,13 @@ metrics(struct request *r, void *state, struct err *e)
 }
 
 static int
-init(void *state, const struct config *c, const struct process_conf *p, struct err *e)
+init(void *state, const struct app_env *env, struct err *e)
 {
+	const struct config *c = env->config;
 	struct health *h = state;
 
-	(void)p;
 	h->config = c;
-	if (store_open(&h->store, c->store.url, c->state_dir, false, e) < 0)
-		return -1;
+	h->store = env->store;
 	return filestore_open(&h->files, c->files.url, c->state_dir,
 			      (uint64_t)c->limits.image_bytes, (uint64_t)c->limits.image_pixels,
 			      (uint64_t)c->files.max_bytes, e);
@@ -92,10 +91,7 @@ init(void *state, const struct config *c, const struct process_conf *p, struct e
 static void
 done(void *state)
 {
-	struct health *h = state;
-
-	filestore_free(h->files);
-	store_free(h->store);
+	filestore_free(((struct health *)state)->files);
 }
 
 static const struct route routes[] = { { "GET", "/healthz", healthz, .flags = ROUTE_OPEN },

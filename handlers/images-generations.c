@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "base/base64.h"
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "http/app.h"
 #include "job/image_run.h"
 
+#define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
 #define CHUNK_BYTES \
 	49152 /* of a picture at a time: a multiple of 3, so that base64 needs no padding */
 
@@ -28,57 +30,68 @@ wants_b64(const struct image_job *job)
 		->b64_default;
 }
 
-static json_t *
-image_json(const struct request *r, const struct picture *p)
+/* ,"name":"value", escaped by the library that reads it everywhere else. */
+static void
+add_member(struct buf *b, const char *name, const char *value)
 {
-	char base[512], path[PICTURE_PATH];
+	json_t *s = json_string(value);
+	AUTO_FREE char *quoted = json_dumps(s, JSON_ENCODE_ANY);
 
-	request_base_url(r, base, sizeof(base));
-	picture_path(p, path);
-	return json_sprintf("%s%s", base, path);
+	json_decref(s);
+	if (quoted)
+		(void)buf_addf(b, ",\"%s\":%s", name, quoted);
 }
 
-/* The answer's members beside created and data, as GPT image models have them. */
-static json_t *
-answer_head(const struct image_job *job)
+/* The answer up to its data, as GPT image models give it: {"created":…,…,"data":[ */
+static void
+answer_head(const struct image_job *job, struct buf *b)
 {
 	const struct image_call *call = &job->call;
 	const struct picture *first = &call->images[0];
-	json_t *o = json_pack("{s:I}", "created", (json_int_t)time(NULL));
 
+	(void)buf_addf(b, "{\"created\":%lld,\"output_format\":\"%s\",\"size\":\"%ux%u\"",
+		       (long long)time(NULL), picture_format(first->type), first->width,
+		       first->height);
 	if (call->background[0])
-		json_object_set_new(o, "background", json_string(call->background));
+		add_member(b, "background", call->background);
 	if (call->quality[0])
-		json_object_set_new(o, "quality", json_string(call->quality));
-	json_object_set_new(o, "output_format", json_string(picture_format(first->type)));
-	json_object_set_new(o, "size", json_sprintf("%ux%u", first->width, first->height));
+		add_member(b, "quality", call->quality);
 	if (call->usage_total >= 0)
-		json_object_set_new(o, "usage",
-				    json_pack("{s:I, s:I, s:I, s:{s:I, s:I}}", "total_tokens",
-					      (json_int_t)call->usage_total, "input_tokens",
-					      (json_int_t)call->usage_input, "output_tokens",
-					      (json_int_t)call->usage_output,
-					      "input_tokens_details", "text_tokens",
-					      (json_int_t)call->usage_input_text, "image_tokens",
-					      (json_int_t)call->usage_input_image));
-	return o;
+		(void)buf_addf(b,
+			       ",\"usage\":{\"total_tokens\":%lld,\"input_tokens\":%lld,"
+			       "\"output_tokens\":%lld,\"input_tokens_details\":{"
+			       "\"text_tokens\":%lld,\"image_tokens\":%lld}}",
+			       (long long)call->usage_total, (long long)call->usage_input,
+			       (long long)call->usage_output, (long long)call->usage_input_text,
+			       (long long)call->usage_input_image);
+	(void)buf_adds(b, ",\"data\":[");
+}
+
+/* What stands behind a picture. */
+static void
+item_end(const struct image_job *job, unsigned i, struct buf *b)
+{
+	if (job->call.revised_prompt[i][0])
+		add_member(b, "revised_prompt", job->call.revised_prompt[i]);
+	(void)buf_adds(b, i + 1 < job->call.nimages ? "}," : "}");
 }
 
 static int
 answer_urls(struct request *r, const struct image_job *job, struct err *e)
 {
-	json_t *o = answer_head(job), *data = json_array();
+	AUTO(buf) text = BUF_INIT(ANSWER_TEXT_BYTES);
+	char base[512], path[PICTURE_PATH];
 
+	request_base_url(r, base, sizeof(base));
+	answer_head(job, &text);
 	for (unsigned i = 0; i < job->call.nimages; i++) {
-		json_t *item = json_pack("{s:o}", "url", image_json(r, &job->call.images[i]));
-
-		if (job->call.revised_prompt[i][0])
-			json_object_set_new(item, "revised_prompt",
-					    json_string(job->call.revised_prompt[i]));
-		json_array_append_new(data, item);
+		picture_path(&job->call.images[i], path);
+		(void)buf_addf(&text, "{\"url\":\"%s%s\"", base, path);
+		item_end(job, i, &text);
 	}
-	json_object_set_new(o, "data", data);
-	return reply_json(r, 200, o, e);
+	if (buf_adds(&text, "]}") < 0)
+		return err_set(e, ERR_INTERNAL, "the answer is too large");
+	return reply_text(r, 200, "application/json", text.p, text.len, e);
 }
 
 /* One picture's base64 text, from its file.  The file is what is there: it is read to its length. */
@@ -115,47 +128,36 @@ write_b64(struct request *r, struct filestore *fs, const struct picture *p, stru
 	return 0;
 }
 
-/* {"created":…,"data":[{"b64_json":"…","revised_prompt":"…"},…]}: the length is known before the first
- * byte leaves, and at most one chunk is in memory. */
+/* The length is known before the first byte leaves, and at most one chunk is in memory. */
 static int
 answer_b64(struct request *r, struct filestore *fs, const struct image_job *job, struct err *e)
 {
-	json_t *head = answer_head(job);
-	AUTO_FREE char *text = json_dumps(head, JSON_COMPACT);
-	AUTO(buf) ends = BUF_INIT(IMAGES_MAX * 4096);
-	size_t end_at[IMAGES_MAX + 1] = { 0 };
+	static const char begin[] = "{\"b64_json\":\"";
+	AUTO(buf) text = BUF_INIT(ANSWER_TEXT_BYTES); /* everything but the pictures */
+	size_t cut[IMAGES_MAX + 1];                   /* … and where they go */
 	int64_t length;
-	size_t n;
 
-	json_decref(head);
-	if (!text)
-		return err_set(e, ERR_INTERNAL, "the answer could not be written as JSON");
-	n = strlen(text) - 1; /* without its closing brace */
-	length = (int64_t)(n + sizeof(",\"data\":[") - 1 + sizeof("]}") - 1);
+	answer_head(job, &text);
 	for (unsigned i = 0; i < job->call.nimages; i++) {
-		/* What stands after a picture. */
-		(void)buf_adds(&ends, "\"");
-		if (job->call.revised_prompt[i][0]) {
-			json_t *s = json_string(job->call.revised_prompt[i]);
-			AUTO_FREE char *quoted = json_dumps(s, JSON_ENCODE_ANY);
-
-			json_decref(s);
-			(void)buf_addf(&ends, ",\"revised_prompt\":%s", quoted ? quoted : "null");
-		}
-		(void)buf_adds(&ends, i + 1 < job->call.nimages ? "}," : "}");
-		end_at[i + 1] = ends.len;
-		length += (int64_t)(sizeof("{\"b64_json\":\"") - 1 + end_at[i + 1] - end_at[i] +
-				    BASE64_ENCODED(job->call.images[i].bytes));
+		(void)buf_adds(&text, begin);
+		cut[i] = text.len;
+		(void)buf_adds(&text, "\"");
+		item_end(job, i, &text);
 	}
+	if (buf_adds(&text, "]}") < 0)
+		return err_set(e, ERR_INTERNAL, "the answer is too large");
+	length = (int64_t)text.len;
+	for (unsigned i = 0; i < job->call.nimages; i++)
+		length += (int64_t)BASE64_ENCODED(job->call.images[i].bytes);
+	cut[job->call.nimages] = text.len;
 	if (reply_begin(r, 200, "application/json", length, e) < 0 ||
-	    reply_write(r, text, n, e) < 0 || reply_write(r, ",\"data\":[", 9, e) < 0)
+	    reply_write(r, text.p, cut[0], e) < 0)
 		return -1;
 	for (unsigned i = 0; i < job->call.nimages; i++)
-		if (reply_write(r, "{\"b64_json\":\"", 13, e) < 0 ||
-		    write_b64(r, fs, &job->call.images[i], e) < 0 ||
-		    reply_write(r, ends.p + end_at[i], end_at[i + 1] - end_at[i], e) < 0)
+		if (write_b64(r, fs, &job->call.images[i], e) < 0 ||
+		    reply_write(r, text.p + cut[i], cut[i + 1] - cut[i], e) < 0)
 			return -1;
-	return reply_write(r, "]}", 2, e);
+	return 0;
 }
 
 static void
@@ -179,10 +181,14 @@ static int
 answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
 {
 	json_t *error = error_json(e, request_lang(r), request_id(r)), *images = json_array();
+	char base[512], path[PICTURE_PATH];
 
-	for (unsigned i = 0; i < job->call.nimages; i++)
-		json_array_append_new(images, json_pack("{s:o}", "url",
-							image_json(r, &job->call.images[i])));
+	request_base_url(r, base, sizeof(base));
+	for (unsigned i = 0; i < job->call.nimages; i++) {
+		picture_path(&job->call.images[i], path);
+		json_array_append_new(images,
+				      json_pack("{s:o}", "url", json_sprintf("%s%s", base, path)));
+	}
 	json_object_set_new(error, "images", images);
 	reply_header(r, "x-should-retry", "false");
 	return reply_json(r, err_status(e), json_pack("{s:o}", "error", error), e);
@@ -212,10 +218,11 @@ generate(struct request *r, void *state, struct err *e)
 }
 
 static int
-init(void *state, const struct config *c, const struct process_conf *p, struct err *e)
+init(void *state, const struct app_env *env, struct err *e)
 {
 	/* Requests that wait to be shed hold no slot, so max_in_flight of them are enough. */
-	return image_engine_open(state, c, "images-generations", (unsigned)p->max_in_flight, e);
+	return image_engine_open(state, env->config, "images-generations", env->store,
+				 (unsigned)env->process->max_in_flight, e);
 }
 
 static void

@@ -53,11 +53,10 @@ retrieve(struct request *r, void *state, struct err *e)
 }
 
 static int
-init(void *state, const struct config *c, const struct process_conf *p, struct err *e)
+init(void *state, const struct app_env *env, struct err *e)
 {
-	(void)p;
 	(void)e;
-	((struct models *)state)->config = c;
+	((struct models *)state)->config = env->config;
 	return 0;
 }
 

@@ -56,14 +56,24 @@ int
 buf_vaddf(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;
+	size_t room;
 	int n;
 
-	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
-	va_end(again);
-	if (n < 0 || buf_room(b, (size_t)n) < 0)
+	if (!b->cap && buf_room(b, b->max < 256 ? b->max : 256) < 0)
 		return -1;
-	(void)vsnprintf(b->p + b->len, (size_t)n + 1, fmt, ap);
+	room = b->cap - b->len;
+	va_copy(again, ap);
+	n = vsnprintf(b->p + b->len, room, fmt, again);
+	va_end(again);
+	if (n >= 0 && (size_t)n >= room) {
+		/* It did not fit: what was written of it is undone or written once more. */
+		b->p[b->len] = '\0';
+		if (buf_room(b, (size_t)n) < 0)
+			return -1;
+		n = vsnprintf(b->p + b->len, (size_t)n + 1, fmt, ap);
+	}
+	if (n < 0)
+		return -1;
 	b->len += (size_t)n;
 	return 0;
 }

@@ -172,7 +172,8 @@ text_add(struct text *t, const char *s, size_t n)
 
 static void fill(struct text *t, const struct err *e, enum err_lang lang, const char *template);
 
-static void
+/* False: there is no place of that name. */
+static bool
 fill_place(struct text *t, const struct err *e, enum err_lang lang, const char *name, size_t n)
 {
 	const struct cause_row *cause = &causes[e->cause];
@@ -180,45 +181,56 @@ fill_place(struct text *t, const struct err *e, enum err_lang lang, const char *
 	char number[16];
 
 #define IS(s) (n == sizeof(s) - 1 && !memcmp(name, s, n))
-	if (IS("param"))
+	if (IS("param")) {
 		text_add(t, e->param, strlen(e->param));
-	else if (IS("expected"))
+	} else if (IS("expected")) {
 		text_add(t, e->expected, strlen(e->expected));
-	else if (IS("found"))
+	} else if (IS("found")) {
 		text_add(t, e->found, strlen(e->found));
-	else if (IS("about"))
+	} else if (IS("about")) {
 		text_add(t, e->about, strlen(e->about));
-	else if (IS("provider"))
+	} else if (IS("provider")) {
 		text_add(t, e->upstream.name, strlen(e->upstream.name));
-	else if (IS("status")) {
+	} else if (IS("status")) {
 		int len = snprintf(number, sizeof(number), "%d", e->upstream.status);
 
 		text_add(t, number, (size_t)len);
-	} else if (IS("said") && e->upstream.message[0]) {
+	} else if (IS("said")) {
 		const char *intro = zh ? "它说：“" : " It said: \"";
 		const char *end = zh ? "”" : "\"";
 
+		if (!e->upstream.message[0])
+			return true;
 		text_add(t, intro, strlen(intro));
 		text_add(t, e->upstream.message, strlen(e->upstream.message));
 		text_add(t, end, strlen(end));
-	} else if (IS("cause") && e->cause)
-		fill(t, e, lang, zh ? cause->zh : cause->en);
-	else if (IS("cause_hint") && e->cause)
-		fill(t, e, lang, zh ? cause->hint_zh : cause->hint_en);
-	else if (IS("key")) /* a hint that quotes Python's f'Bearer {key}' */
-		text_add(t, "{key}", 5);
+	} else if (IS("cause")) {
+		if (e->cause)
+			fill(t, e, lang, zh ? cause->zh : cause->en);
+	} else if (IS("cause_hint")) {
+		if (e->cause)
+			fill(t, e, lang, zh ? cause->hint_zh : cause->hint_en);
+	} else {
+		return false;
+	}
 #undef IS
+	return true;
 }
 
+/* A place is a word in braces; any other brace means itself (a hint quotes Python). */
 static void
 fill(struct text *t, const struct err *e, enum err_lang lang, const char *template)
 {
-	const char *open, *close;
+	const char *open;
 
-	while ((open = strchr(template, '{')) && (close = strchr(open, '}'))) {
+	while ((open = strchr(template, '{'))) {
+		size_t n = strspn(open + 1, "abcdefghijklmnopqrstuvwxyz_");
+		bool place = n > 0 && open[n + 1] == '}';
+
 		text_add(t, template, (size_t)(open - template));
-		fill_place(t, e, lang, open + 1, (size_t)(close - open - 1));
-		template = close + 1;
+		if (!place || !fill_place(t, e, lang, open + 1, n))
+			text_add(t, open, place ? n + 2 : 1);
+		template = open + (place ? n + 2 : 1);
 	}
 	text_add(t, template, strlen(template));
 }

@@ -4,7 +4,7 @@
  * id - names that cannot be guessed or clash
  *
  * 128 random bits in 26 characters of Crockford's base32, lower case, with a prefix: "req_01jd…".
- * Thread-safe; OpenSSL's generator, reseeded after fork.
+ * Thread-safe; the kernel's generator.
  */
 #include <stddef.h>
 

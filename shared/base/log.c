@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,9 @@
 #include "base/utf8.h"
 
 /* A line's ceiling: one write(2) of at most PIPE_BUF bytes is never mixed with another. */
-#define LINE_BYTES 4096
-#define TEXT_BYTES (LINE_BYTES - 256)
+#define LINE_BYTES  LOG_LINE_BYTES
+#define TEXT_BYTES  (LINE_BYTES - 256)
+#define STAMP_BYTES 25 /* with its NUL */
 
 enum level { ERROR, WARN, INFO, DEBUG };
 
@@ -32,96 +34,150 @@ log_init(const char *program, int level, bool json)
 	conf.json = json;
 }
 
-static size_t
-stamp(char *out, size_t size)
+/* "2026-01-02T03:04:05.678Z"; the seconds' text is made once a second. */
+static void
+stamp(char out[STAMP_BYTES])
 {
+	static __thread struct {
+		time_t second;
+		char text[24];
+	} last;
 	struct timespec ts;
-	struct tm tm;
-	size_t n;
+	unsigned ms;
 
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	(void)gmtime_r(&ts.tv_sec, &tm);
-	n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n + (size_t)snprintf(out + n, size - n, ".%03ldZ", ts.tv_nsec / 1000000);
+	if (ts.tv_sec != last.second) {
+		struct tm tm;
+
+		(void)gmtime_r(&ts.tv_sec, &tm);
+		(void)strftime(last.text, sizeof(last.text), "%Y-%m-%dT%H:%M:%S.", &tm);
+		last.second = ts.tv_sec;
+	}
+	memcpy(out, last.text, 20);
+	ms = (unsigned)(ts.tv_nsec / 1000000);
+	out[20] = (char)('0' + ms / 100);
+	out[21] = (char)('0' + ms / 10 % 10);
+	out[22] = (char)('0' + ms % 10);
+	out[23] = 'Z';
+	out[24] = '\0';
 }
 
-static __thread struct {
-	bool on;
-	size_t len;
-	char text[LINE_BYTES];
-} held;
+static __thread struct log_hold *held;
 
 static void
-write_out(const char *text, size_t n)
+put(const char *text, size_t n)
 {
+	struct log_hold *h = held;
+
+	if (h && h->len + n <= sizeof(h->text)) {
+		memcpy(h->text + h->len, text, n);
+		h->len += n;
+		return;
+	}
 	/* A log that cannot be written must not stop a request. */
 	if (n && write(STDERR_FILENO, text, n) < 0)
 		return;
 }
 
-static void
-put(const char *text, size_t n)
+void
+log_hold(struct log_hold *h)
 {
-	if (!held.on) {
-		write_out(text, n);
-		return;
-	}
-	if (held.len + n > sizeof(held.text)) {
-		write_out(held.text, held.len);
-		held.len = 0;
-	}
-	memcpy(held.text + held.len, text, n);
-	held.len += n;
+	h->len = 0;
+	held = h;
 }
 
 void
-log_hold(void)
+log_release(struct log_hold *h)
 {
-	held.on = true;
+	held = NULL;
+	put(h->text, h->len);
 }
 
-void
-log_release(void)
+static bool
+plain(const char *s, size_t n)
 {
-	held.on = false;
-	write_out(held.text, held.len);
-	held.len = 0;
+	unsigned bad = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bad |= (unsigned)((unsigned char)(s[i] - 0x20) >= 0x7f - 0x20);
+	return !bad;
+}
+
+static size_t
+add(char *out, size_t len, const char *s)
+{
+	size_t n = strlen(s);
+
+	if (n > LINE_BYTES - 1 - len)
+		n = LINE_BYTES - 1 - len;
+	memcpy(out + len, s, n);
+	return len + n;
+}
+
+/* Makes what stands at text harmless, in place; size is its room. */
+static size_t
+cleanse(char *text, size_t n, size_t size)
+{
+	char *raw = malloc(n ? n : 1);
+
+	if (!raw)
+		return 0;
+	memcpy(raw, text, n);
+	utf8_clip(text, size, raw, n, size);
+	free(raw);
+	return strlen(text);
+}
+
+/* One object with what stands in text, which is valid UTF-8 by now. */
+static size_t
+compose_json(char *out, enum level level, const char *when, const char *text, const char *request)
+{
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s*}", "ts", when, "level", names[level],
+			      "program", conf.program, "msg", text, "request", request);
+	char *s = json_dumps(o, JSON_COMPACT);
+	size_t n = add(out, 0, s ? s : "{}");
+
+	free(s);
+	json_decref(o);
+	return n;
 }
 
 static void __attribute__((format(printf, 3, 0)))
 line(enum level level, const char *request, const char *fmt, va_list ap)
 {
-	char raw[TEXT_BYTES], text[TEXT_BYTES], when[40], out[LINE_BYTES];
-	int n;
+	char out[LINE_BYTES], when[STAMP_BYTES];
+	/* JSON doubles quotes and backslashes; a line that was cut would be no JSON any more. */
+	size_t room = conf.json ? TEXT_BYTES / 2 : TEXT_BYTES;
+	size_t len, n;
+	int said;
 
 	if ((int)level > conf.level)
 		return;
-	n = vsnprintf(raw, sizeof(raw), fmt, ap);
-	if (n < 0)
+	stamp(when);
+	len = add(out, 0, when);
+	out[len++] = ' ';
+	len = add(out, len, names[level]);
+	out[len++] = ' ';
+	len = add(out, len, conf.program);
+	out[len++] = ' ';
+	said = vsnprintf(out + len, room, fmt, ap);
+	if (said < 0)
 		return;
-	/* JSON doubles quotes and backslashes; a line that was cut would be no JSON any more. */
-	utf8_clip(text, conf.json ? sizeof(text) / 2 : sizeof(text), raw, strlen(raw),
-		  sizeof(text));
-	(void)stamp(when, sizeof(when));
+	n = (size_t)said < room ? (size_t)said : room - 1;
+	if (!plain(out + len, n))
+		n = cleanse(out + len, n, room);
 	if (conf.json) {
-		json_t *o =
-			json_pack("{s:s, s:s, s:s, s:s, s:s*}", "ts", when, "level", names[level],
-				  "program", conf.program, "msg", text, "request", request);
-		char *s = json_dumps(o, JSON_COMPACT);
-
-		n = snprintf(out, sizeof(out), "%s\n", s ? s : "{}");
-		free(s);
-		json_decref(o);
+		out[len + n] = '\0';
+		len = compose_json(out, level, when, out + len, request);
 	} else {
-		n = snprintf(out, sizeof(out), "%s %s %s %s%s%s\n", when, names[level],
-			     conf.program, text, request ? " request=" : "",
-			     request ? request : "");
+		len += n;
+		if (request) {
+			len = add(out, len, " request=");
+			len = add(out, len, request);
+		}
 	}
-	if (n >= (int)sizeof(out)) {
-		n = sizeof(out) - 1;
-		out[n - 1] = '\n';
-	}
-	put(out, (size_t)n);
+	out[len++] = '\n';
+	put(out, len);
 }
 
 #define LOG_AT(name, level)                                        \

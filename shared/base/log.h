@@ -9,6 +9,8 @@
  * Control characters are made harmless (utf8_clip).  Only handlers, the frame, job/image_run and the
  * command line log; libraries do not.  Thread-safe.
  */
+#include <stddef.h>
+
 #include "base/err.h"
 
 void log_init(const char *program, int level, bool json); /* levels as enum log_level */
@@ -19,8 +21,16 @@ void log_warn(const char *request, const char *fmt, ...) __attribute__((format(p
 void log_info(const char *request, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_debug(const char *request, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Between the two, this thread's lines are kept back and then leave in one write. */
-void log_hold(void);
-void log_release(void);
+/*
+ * Between log_hold() and log_release() this thread's lines are kept in *h and then leave in one write.
+ */
+#define LOG_LINE_BYTES 4096
+
+struct log_hold {
+	size_t len;
+	char text[LOG_LINE_BYTES];
+};
+void log_hold(struct log_hold *h);
+void log_release(struct log_hold *h);
 
 #endif

@@ -40,7 +40,7 @@ problem(struct loader *l, const char *where, const char *fmt, ...)
 static int
 report(const struct loader *l, struct buf *out, struct err *e)
 {
-	if (!l->nproblems)
+	if (!l->problems)
 		return 0;
 	/* A buffer that is full has shown enough of them. */
 	for (const struct problem *p = l->problems; p && out; p = p->next)
@@ -196,14 +196,12 @@ load(struct loader *l, const char *file)
 int
 config_load(const char *file, struct config **out, struct buf *problems, struct err *e)
 {
-	AUTO_PTR(config) c = calloc(1, sizeof(*c));
 	struct rest *rest = calloc(1, sizeof(*rest));
+	AUTO_PTR(config) c = rest ? &rest->config : NULL;
 	struct loader l = { .c = c, .rest = rest };
 
-	if (!c || !rest) {
-		free(rest);
+	if (!rest)
 		return err_set(e, ERR_CONFIG, "out of memory");
-	}
 	c->rest = rest;
 	rest->last = &rest->tables;
 	load(&l, file);
@@ -218,13 +216,10 @@ config_free(struct config *c)
 {
 	struct rest *rest = c ? c->rest : NULL;
 
-	if (!c)
+	if (!rest)
 		return;
-	if (rest)
-		arena_done(&rest->arena);
+	arena_done(&rest->arena);
 	free(rest);
-	explicit_bzero(c, sizeof(*c));
-	free(c);
 }
 
 /* ---- asking ---- */

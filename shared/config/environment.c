@@ -352,12 +352,16 @@ config_wipe_environment(const struct config *c)
 	struct variable var;
 
 	/* A name may be there twice: getenv() sees the first, /proc shows both. */
-	for (size_t i = 0; environ && environ[i]; i++) {
-		if (!split(environ[i], &var) || !holds_secret(c, var.name))
+	for (char **at = environ; at && *at; at++) {
+		char *entry = *at;
+		size_t n;
+
+		if (!split(entry, &var) || !holds_secret(c, var.name))
 			continue;
+		n = strlen(var.value);
 		if (getenv(var.name) == var.value)
-			keep(environ[i]);
-		explicit_bzero(environ[i] + strlen(var.name) + 1, strlen(var.value));
+			keep(entry);
+		explicit_bzero(entry + strlen(var.name) + 1, n);
 	}
 	for (size_t i = 0; environ && environ[i];) {
 		if (split(environ[i], &var) && holds_secret(c, var.name))

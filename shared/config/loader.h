@@ -52,8 +52,9 @@ struct table {
 	struct value values[];
 };
 
-/* struct config's `rest`. */
+/* struct config's `rest`, and what that is a part of. */
 struct rest {
+	struct config config;
 	struct arena arena;
 	struct table *tables, **last;
 	struct strings secret_vars; /* environment variables that a secret came from */

@@ -163,7 +163,7 @@ read_table(struct loader *l, const json_t *json)
 {
 	struct arena *a = &l->rest->arena;
 	json_t *pair, *values = json_object_get(json, "values");
-	const char *name = json_string_value(json_object_get(json, "name"));
+	const char *name = json_string_value(json_object_get(json, "name")); /* NULL: none */
 	const char *section, *origin, *key;
 	struct table *t = NULL;
 	int kind;
@@ -171,7 +171,6 @@ read_table(struct loader *l, const json_t *json)
 	if (json_unpack((json_t *)json, "{s:s, s:i, s:s}", "section", &section, "kind", &kind,
 			"origin", &origin) < 0)
 		return -1;
-	name = json_string_value(json_object_get(json, "name")); /* null where the table has none */
 	if (kind == SECTION_FIXED)
 		t = table_fixed(l->rest, section);
 	else if (kind > SECTION_FIXED && kind <= SECTION_MODEL && name)

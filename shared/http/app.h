@@ -36,6 +36,13 @@ struct route {
 	size_t body_offset;
 };
 
+/* What the frame has opened for a worker; lives as long as it. */
+struct app_env {
+	const struct config *config;
+	const struct process_conf *process;
+	struct store *store;
+};
+
 struct app {
 	const char *name;
 	const char *summary;             /* one line for --help */
@@ -43,7 +50,7 @@ struct app {
 	const char *const *sections;     /* of the settings it uses, for --help; NULL at the end */
 	size_t state_size;               /* of what its threads share; zeroed before init */
 	/* In each worker, after fork, before threads.  NULL: nothing to do. */
-	int (*init)(void *state, const struct config *c, const struct process_conf *p, struct err *e);
+	int (*init)(void *state, const struct app_env *env, struct err *e);
 	void (*done)(void *state);
 };
 

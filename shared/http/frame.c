@@ -23,7 +23,9 @@ frame_open(struct frame *f, const struct app *app, const struct config *c, struc
 	f->state = calloc(1, app->state_size ? app->state_size : 1);
 	if (!f->state)
 		return err_set(e, ERR_INTERNAL, "no memory");
-	return app->init ? app->init(f->state, c, &f->process, e) : 0;
+	return app->init
+		       ? app->init(f->state, &(const struct app_env){ c, &f->process, f->store }, e)
+		       : 0;
 }
 
 void
@@ -46,10 +48,10 @@ request_open(struct request *r, struct frame *f, struct conn *conn, int64_t acce
 	r->budget_ms = BUDGET_DEFAULT_MS;
 	r->deadline.at_us = accepted_us + BUDGET_DEFAULT_MS * 1000;
 	id_make("req_", r->id, sizeof(r->id));
-	r->method = conn_param(conn, "REQUEST_METHOD");
+	(void)snprintf(r->method, sizeof(r->method), "%s",
+		       conn_param(conn, "REQUEST_METHOD") ? conn_param(conn, "REQUEST_METHOD")
+							  : "GET");
 	r->target = conn_param(conn, "REQUEST_URI");
-	if (!r->method)
-		r->method = "GET";
 	if (!r->target) {
 		/* A CGI environment without it (a shell, a test): the path alone. */
 		r->target = conn_param(conn, "PATH_INFO");
@@ -64,11 +66,11 @@ request_open(struct request *r, struct frame *f, struct conn *conn, int64_t acce
 static void
 log_line(const struct request *r, int64_t duration_us)
 {
-	log_info(r->id, "%s %s %d %.1fms in=%llu out=%llu key=%s code=%s%s", r->method,
-		 r->path[0] ? r->path : "-", r->status, (double)duration_us / 1000,
-		 (unsigned long long)r->bytes_in, (unsigned long long)r->bytes_out,
-		 r->who.id[0] ? r->who.id : "-", r->code ? r->code : "-",
-		 r->broken ? " client=gone" : "");
+	log_info(r->id, "%s %s %d %lld.%dms in=%llu out=%llu key=%s code=%s%s", r->method,
+		 r->path[0] ? r->path : "-", r->status, (long long)(duration_us / 1000),
+		 (int)(duration_us / 100 % 10), (unsigned long long)r->bytes_in,
+		 (unsigned long long)r->bytes_out, r->who.id[0] ? r->who.id : "-",
+		 r->code ? r->code : "-", r->broken ? " client=gone" : "");
 }
 
 static void

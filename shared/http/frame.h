@@ -33,7 +33,8 @@ struct request {
 	struct ledger ledger;
 	struct principal who;
 	const struct route *route;
-	const char *method, *target;
+	char method[16];
+	const char *target; /* the connection's, until it is closed */
 	char path[PATH_BYTES], rest[PATH_BYTES];
 	char *body;
 	size_t body_len;

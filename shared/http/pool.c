@@ -344,7 +344,7 @@ pool_run(struct frame *f, int listen_fd, int parent_pipe)
 	pool.last_us = clock_us();
 	if (open_waiting(listen_fd) < 0)
 		return 1;
-	/* Blocked here and so in every thread: only the main thread asks for them. */
+	/* Blocked in every thread, as they were since the fork: only the main thread asks for them. */
 	(void)sigemptyset(&gate);
 	(void)sigaddset(&gate, SIGTERM);
 	(void)sigaddset(&gate, SIGINT);

@@ -39,7 +39,7 @@ static struct {
 	const struct config *config;
 	pid_t pid;
 	int listen_fd, signal_fd;
-	sigset_t signals, before;
+	sigset_t signals;
 	struct worker workers[WORKERS_MAX * 2];
 	unsigned deaths; /* within CRASH_WINDOW_MS of each other */
 	int64_t last_death_us, not_before_us;
@@ -56,8 +56,8 @@ worker_main(int pipe_fd)
 
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent.pid)
 		_exit(1);
+	/* SIGTERM and SIGINT stay blocked: the pool waits for them, and none may be lost before it does. */
 	(void)close(parent.signal_fd);
-	(void)sigprocmask(SIG_SETMASK, &parent.before, NULL);
 	if (frame_open(&f, parent.app, parent.config, &e) < 0) {
 		err_message(&e, LANG_EN, text, sizeof(text));
 		log_error(NULL, "cannot start: %s %s", text, e.detail);
@@ -270,7 +270,7 @@ prefork_run(struct frame *f, int listen_fd)
 	(void)sigaddset(&parent.signals, SIGINT);
 	(void)sigaddset(&parent.signals, SIGQUIT);
 	(void)sigaddset(&parent.signals, SIGCHLD);
-	(void)sigprocmask(SIG_BLOCK, &parent.signals, &parent.before);
+	(void)sigprocmask(SIG_BLOCK, &parent.signals, NULL);
 	parent.signal_fd = signalfd(-1, &parent.signals, SFD_CLOEXEC);
 	if (parent.signal_fd < 0)
 		return 1;

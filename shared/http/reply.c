@@ -7,27 +7,31 @@
 
 #include "http/frame.h"
 
+#define HEAD_ROOM_BYTES 512 /* of the headers that every answer has */
+
 #define EXPOSED                                                                     \
 	"x-request-id, server-timing, retry-after, x-should-retry, x-easel-model, " \
 	"x-easel-mode, x-easel-attempts, x-easel-params, location"
 
-static bool
-clean(const char *s)
-{
-	return !strpbrk(s, "\r\n");
-}
-
 void
 reply_header(struct request *r, const char *name, const char *fmt, ...)
 {
-	char value[2048];
+	struct buf *b = &r->headers;
+	size_t start = b->len, value;
 	va_list ap;
+	int rc;
 
+	if (buf_adds(b, name) < 0 || buf_adds(b, ": ") < 0)
+		return;
+	value = b->len;
 	va_start(ap, fmt);
-	(void)vsnprintf(value, sizeof(value), fmt, ap);
+	rc = buf_vaddf(b, fmt, ap);
 	va_end(ap);
-	if (clean(value))
-		(void)buf_addf(&r->headers, "%s: %s\r\n", name, value);
+	/* Whatever came into the value, it must not become another header. */
+	if (rc < 0 || strpbrk(b->p + value, "\r\n") || buf_adds(b, "\r\n") < 0) {
+		b->len = start;
+		b->p[start] = '\0';
+	}
 }
 
 static const char *
@@ -65,21 +69,25 @@ reason(int status)
 	return "Status";
 }
 
-/* The items of the ledger that are not zero, in milliseconds (W3C Server Timing). */
+static void
+add_item(struct buf *b, const char *separator, enum ledger_item i, int64_t us)
+{
+	int64_t tenths = (us + 50) / 100;
+
+	(void)buf_addf(b, "%s%s;dur=%lld.%d", separator, ledger_name(i), (long long)(tenths / 10),
+		       (int)(tenths % 10));
+}
+
+/* The ledger in milliseconds (W3C Server Timing): authentication always, the rest where it took any. */
 static void
 add_server_timing(const struct request *r, struct buf *b)
 {
-	const char *separator = "server-timing: ";
-
-	for (int i = 0; i < LEDGER__MAX; i++) {
-		if (!r->ledger.us[i])
-			continue;
-		(void)buf_addf(b, "%s%s;dur=%.1f", separator, ledger_name((enum ledger_item)i),
-			       (double)r->ledger.us[i] / 1000);
-		separator = ", ";
-	}
-	if (*separator == ',')
-		(void)buf_adds(b, "\r\n");
+	(void)buf_adds(b, "server-timing: ");
+	add_item(b, "", LEDGER_AUTH, r->ledger.us[LEDGER_AUTH]);
+	for (int i = LEDGER_AUTH + 1; i < LEDGER__MAX; i++)
+		if (r->ledger.us[i])
+			add_item(b, ", ", (enum ledger_item)i, r->ledger.us[i]);
+	(void)buf_adds(b, "\r\n");
 }
 
 static void
@@ -108,12 +116,13 @@ reply_begin(struct request *r, int status, const char *content_type, int64_t len
 	AUTO(buf) head = BUF_INIT(HEADERS_MAX_BYTES * 2);
 
 	r->status = status;
-	(void)buf_addf(&head, "Status: %d %s\r\n", status, reason(status));
+	(void)buf_room(&head, r->headers.len + HEAD_ROOM_BYTES);
+	(void)buf_addf(&head, "Status: %d %s\r\nx-request-id: %s\r\n", status, reason(status),
+		       r->id);
 	if (content_type)
 		(void)buf_addf(&head, "content-type: %s\r\n", content_type);
 	if (length_bytes >= 0)
 		(void)buf_addf(&head, "content-length: %lld\r\n", (long long)length_bytes);
-	(void)buf_addf(&head, "x-request-id: %s\r\n", r->id);
 	add_server_timing(r, &head);
 	add_cors(r, &head);
 	(void)buf_add(&head, r->headers.p, r->headers.len);
@@ -194,10 +203,10 @@ error_json(const struct err *e, enum err_lang lang, const char *request_id)
 			       e->upstream.status ? json_integer(e->upstream.status) : json_null(),
 			       "request_id", text_or_null(e->upstream.request_id), "message",
 			       text_or_null(e->upstream.message));
-	o = json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:b, s:n}", "message", message,
-		      "type", err_type(e), "code", err_code(e), "param", text_or_null(e->param),
-		      "request_id", request_id, "party", err_party(e), "stage",
-		      text_or_null(e->stage), "hint", h ? h : json_null(), "upstream",
+	o = json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:o, s:o, s:o, s:b, s:n}", "message",
+		      message, "type", err_type(e), "code", err_code(e), "param",
+		      text_or_null(e->param), "request_id", request_id, "party", err_party(e),
+		      "stage", text_or_null(e->stage), "hint", h ? h : json_null(), "upstream",
 		      up ? up : json_null(), "may_have_been_billed", e->may_have_been_billed,
 		      "task_id");
 	if (o && e->cause)

@@ -11,19 +11,34 @@
 #include "net/upstream.h"
 
 #define PROMPT_CLIP_CHARS 50
+#define RECOVERY_MS       5000 /* for one row of a lost job */
 #define PROMPT_LOG_BYTES  2048 /* a log line is no larger than a pipe takes at once */
+
+/* A job whose process died: nobody waits for it any more, but what became of it is written down. */
+static void
+end_lost_job(const struct job_record *j, void *store)
+{
+	struct deadline d = deadline_in_ms(RECOVERY_MS);
+	struct err e;
+
+	log_warn(j->request_id, "%s: its process died at stage %s; model=%s, provider=%s, key=%s",
+		 j->outcome, j->stage, j->model, j->provider, j->key_id);
+	if (store_job_add(store, j, &d, &e) < 0)
+		log_error(j->request_id, "the job cannot be written down: %s %s", e.about,
+			  e.detail);
+}
 
 int
 image_engine_open(struct image_engine *g, const struct config *c, const char *program,
-		  unsigned max_in_flight, struct err *e)
+		  struct store *store, unsigned max_in_flight, struct err *e)
 {
 	*g = (struct image_engine){ .config = c };
 	if (filestore_open(&g->files, c->files.url, c->state_dir, (uint64_t)c->limits.image_bytes,
-			   (uint64_t)c->limits.image_pixels, (uint64_t)c->files.max_bytes, e) < 0)
+			   (uint64_t)c->limits.image_pixels, (uint64_t)c->files.max_bytes, e) < 0 ||
+	    imaging_init(e) < 0 || upstream_init(e) < 0 ||
+	    intent_open(c->state_dir, program, max_in_flight, e) < 0)
 		return -1;
-	if (imaging_init(e) < 0 || upstream_init(e) < 0)
-		return -1;
-	return intent_open(c->state_dir, program, max_in_flight, e);
+	return intent_recover(c->state_dir, end_lost_job, store, e) < 0 ? -1 : 0;
 }
 
 void
@@ -141,6 +156,7 @@ static void
 log_start(const struct config *c, const struct image_job *job, const char *credential)
 {
 	const struct image_request *rq = job->rq;
+	struct log_hold lines;
 	char prompt[PROMPT_LOG_BYTES], print[FINGERPRINT_TEXT] = "none";
 
 	switch (c->log.prompts) {
@@ -156,7 +172,7 @@ log_start(const struct config *c, const struct image_job *job, const char *crede
 	}
 	if (*credential)
 		fingerprint(credential, strlen(credential), print);
-	log_hold();
+	log_hold(&lines);
 	log_info(job->request_id,
 		 "Image generation: stream=%s, use_ws=False, response_format=%s, n=%u, "
 		 "token=fp:%s, "
@@ -167,7 +183,7 @@ log_start(const struct config *c, const struct image_job *job, const char *crede
 	if (job->model->provider_conf->dialect != DIALECT_PREVIEW)
 		log_info(job->request_id, "Using HTTP API mode for image generation (%s)",
 			 rq->stream ? "streaming" : "non-streaming");
-	log_release();
+	log_release(&lines);
 }
 
 /* Whatever format the provider answered in, the caller gets the one it asked for. */

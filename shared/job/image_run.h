@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "files/filestore.h"
 #include "provider/provider.h"
+#include "store/store.h"
 
 /* What a process that makes pictures keeps; opened after fork, shared by its threads. */
 struct image_engine {
@@ -23,8 +24,11 @@ struct image_engine {
 	struct filestore *files;
 };
 
+/*
+ * Also ends, with a row in `store` and a line in the log, the jobs that dead processes left behind.
+ */
 int image_engine_open(struct image_engine *g, const struct config *c, const char *program,
-                      unsigned max_in_flight, struct err *e);
+                      struct store *store, unsigned max_in_flight, struct err *e);
 void image_engine_done(struct image_engine *g);
 
 struct image_job {

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #define IDLE_MAX     128L   /* handles kept for each policy */
-#define BUFFER_BYTES 65536L /* of one read; allocated by libcurl, touched when bytes come */
+#define BUFFER_BYTES 32768L /* of one read; allocated by libcurl, touched when bytes come */
+
+#define SEND_BYTES 16384L /* the least that libcurl takes; with TLS it copies requests through it */
 
 /*
  * How long a connection may have been idle to be used again.  Servers close idle ones after five
@@ -110,6 +112,7 @@ options_set(struct handle *h)
 	SET(CURLOPT_USERAGENT, "easel/" EASEL_VERSION);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(CURLOPT_BUFFERSIZE, BUFFER_BYTES);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, SEND_BYTES);
 	SET(CURLOPT_MAXCONNECTS, 1L);
 	SET(CURLOPT_MAXAGE_CONN, IDLE_CONNECTION_S);
 	SET(CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_S);

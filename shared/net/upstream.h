@@ -14,8 +14,8 @@
  * To make that case rare, connections idle for longer than three seconds are not used again, and
  * libcurl looks whether a connection still lives before it uses it.
  *
- * Every exchange holds three descriptors in libcurl and one for the connection: a process with 1,000
- * in flight needs RLIMIT_NOFILE well above 4,000.
+ * Every exchange holds three descriptors, the connection and two of libcurl's, and each idle handle
+ * (256 at most) as many: a process with 1,000 in flight needs RLIMIT_NOFILE well above 4,000.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -162,8 +162,12 @@ too_few(struct picture_answer *a, const struct upstream_failure *f, const json_t
 {
 	const char *rest = buf_str(&a->scan.rest);
 
-	if (fetched < 0 && (!a->call->nimages || e->kind == ERR_DEADLINE))
+	if (fetched < 0 && (!a->call->nimages || e->kind == ERR_DEADLINE)) {
+		/* The exchange that counts for the provider's support is the first one. */
+		(void)snprintf(e->upstream.request_id, sizeof(e->upstream.request_id), "%s",
+			       f->head->request_id);
 		return -1;
+	}
 	if (a->call->nimages)
 		return incomplete(a->call, f->head, fetched < 0 ? e->about : "", e);
 	if (said_is_error(root))
@@ -172,6 +176,27 @@ too_few(struct picture_answer *a, const struct upstream_failure *f, const json_t
 		return upstream_garbage(f, "it answered with a task instead of a picture", NULL, 0,
 					e);
 	return upstream_garbage(f, "it answered without a picture", rest, strlen(rest), e);
+}
+
+/* What arrived is no JSON: cut off, or never was any. */
+static int
+broken_read(struct picture_answer *a, const struct upstream_failure *f, unsigned want,
+	    const struct err *why, struct err *e)
+{
+	const struct buf *rest = &a->scan.rest;
+
+	picture_answer_take_rest(a, want);
+	if (rest->len && picture_answer_is_cut(a)) {
+		(void)err_set(e, ERR_UP_TRUNCATED, "%s", "");
+		return about_answer(a->call, f->head, e);
+	}
+	/* A key that stands twice, something after the end: not worth a picture that is there. */
+	if (a->call->nimages >= want)
+		return 0;
+	(void)upstream_garbage(f, rest->len ? "it is not JSON" : "it is empty", rest->p, rest->len,
+			       e);
+	err_detail(e, "%s", why->about);
+	return -1;
 }
 
 /* The answer arrived whole, with a status of success. */
@@ -184,17 +209,8 @@ openai_answer_read(struct picture_answer *a, const struct upstream_failure *f, u
 	struct err why;
 	int rc;
 
-	if (json_read(buf_str(rest), rest->len, &root, &why) < 0) {
-		picture_answer_take_rest(a, want);
-		if (rest->len && rest->p[strspn(rest->p, " \t\r\n")] == '<')
-			return upstream_error(f, rest->p, rest->len, e);
-		if (rest->len && picture_answer_is_cut(a)) {
-			(void)err_set(e, ERR_UP_TRUNCATED, "%s", "");
-			return about_answer(a->call, f->head, e);
-		}
-		return upstream_garbage(f, rest->len ? "it is not JSON" : "it is empty", rest->p,
-					rest->len, e);
-	}
+	if (json_read(buf_str(rest), rest->len, &root, &why) < 0)
+		return broken_read(a, f, want, &why, e);
 	facts_read(a->call, root);
 	rc = items_take(a, root, want, e);
 	return a->call->nimages >= want ? 0 : too_few(a, f, root, rc, e);

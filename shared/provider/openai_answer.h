@@ -12,6 +12,7 @@
 
 /*
  * Moves pictures into the call until it has `want`; surplus ones stay with *a, which removes them.
+ * JSON that is none in the end (a key twice, something after it) is forgiven when the pictures are there.
  * 0; or -1 with as many as came: ERR_IMAGES_INCOMPLETE (some), ERR_UP_TRUNCATED, ERR_UP_GARBAGE, what
  * upstream_error() makes of an error inside, what result_fetch() says when there is no picture.
  */

@@ -81,8 +81,22 @@ on_begin(void *self, const struct upstream_head *h, struct err *e)
 	struct picture_answer *a = self;
 
 	(void)e;
-	a->failed = h->status < 200 || h->status >= 300 || !strcmp(h->content_type, "text/html");
+	a->failed = h->status < 200 || h->status >= 300;
 	return 0;
+}
+
+/* A web page is known by its first character: what servers call their JSON is another matter. */
+static void
+sniff(struct picture_answer *a, const char *p, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && strchr(" \t\r\n", p[i]) && p[i])
+		i++;
+	if (i == n)
+		return;
+	a->sniffed = true;
+	a->failed = a->failed || p[i] == '<';
 }
 
 static int
@@ -91,6 +105,8 @@ on_data(void *self, const char *p, size_t n, struct err *e)
 	struct picture_answer *a = self;
 	struct upstream_body text = upstream_to_buf(&a->text);
 
+	if (!a->sniffed)
+		sniff(a, p, n);
 	return a->failed ? text.data(text.self, p, n, e) : answer_scan_feed(&a->scan, p, n, e);
 }
 

@@ -61,6 +61,7 @@ static const char *const quota_words[] = {
 	"insufficient quota",
 	"insufficient balance",
 	"insufficient credit",
+	"out of credit",
 	"billing hard limit",
 	"余额不足",
 	"额度不足",
@@ -251,6 +252,20 @@ about_set(struct err *e, const struct said *s, int status, const char *location)
 	}
 }
 
+/* One line: each run of white space becomes a blank. */
+static void
+lines_join(char *text)
+{
+	char *w = text;
+
+	for (const char *r = text; *r; r++)
+		if (!isspace((unsigned char)*r))
+			*w++ = *r;
+		else if (w > text && w[-1] != ' ')
+			*w++ = ' ';
+	*w = '\0';
+}
+
 /* Who said what, made fit for others' eyes. */
 static void
 quote(struct err *e, const struct upstream_failure *f, char *message)
@@ -258,6 +273,7 @@ quote(struct err *e, const struct upstream_failure *f, char *message)
 	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", f->provider);
 	e->upstream.status = f->head->status;
 	if (message) {
+		lines_join(message);
 		scrub(message, f->credential);
 		utf8_clip(e->upstream.message, 501, message, strlen(message), MESSAGE_CHARS);
 	}

@@ -433,5 +433,6 @@ class Watch:
         assert len(found) == 1, found
         return found[0]
 
-# What the tests of both SDKs provoke: the class that must come, and the fault.
-SDK_FAULTS = ("code=moderation_blocked", "status=401", "status=429", "status=500", "code=insufficient_quota", "truncate")
+# What the tests of both SDKs provoke.
+SDK_FAULTS = ("code=moderation_blocked", "status=401", "status=429", "status=500", "code=insufficient_quota",
+              "truncate", "delay=20")

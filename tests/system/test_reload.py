@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
 import tempfile
 import threading
 import time
@@ -15,7 +14,8 @@ import urllib.parse
 
 import pytest
 
-from support import SLOW, Easel, alive, descendants, expect_error, merge, request, sim_config, wait_until
+from support import (BUILD, SLOW, Easel, alive, descendants, expect_error, merge, request, sim_config,
+                     wait_until)
 
 from sim import certs
 
@@ -227,19 +227,45 @@ def test_a_file_that_is_no_toml(easel):
     assert easel.generate(model="gpt-image-1").status == 200
 
 
-def test_programs_that_do_not_come_up_are_given_up(easel, monkeypatch):
-    """Nothing in the configuration is wrong, but the new programs find a folder that they cannot use."""
-    before = parents(easel)
-    files = os.path.join(easel.state, "elsewhere")
-    with open(files, "w"):
-        pass  # a file where the folder of pictures should be
-    easel.write_config({"files": {"url": "file:elsewhere"}})
-    before_log = len(easel.log())
-    easel.process.send_signal(signal.SIGHUP)
-    said = wait_until(lambda: re.search(f"{NOT_RELOADED}|the reload is given up", easel.log()[before_log:]), 30,
-                      "the reload fails")
-    assert said and parents(easel) == before
-    assert easel.generate(model="gpt-image-1").status == 200
+@pytest.fixture
+def own_programs():
+    """A folder with copies of the programs, for EASEL_LIBEXEC."""
+    folder = tempfile.mkdtemp(prefix="easel-libexec-")
+    shutil.copytree(f"{BUILD}/handlers", f"{folder}/handlers")
+    shutil.copy(f"{BUILD}/libexec/easel-image", f"{folder}/handlers")
+    yield f"{folder}/handlers"
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("script, words", [("exit 1", "the new models ended with status 1"),
+                                           ("exec sleep 600", "the new programs do not come up")])
+def test_new_programs_that_do_not_come_up_are_given_up(start_easel, sim, own_programs, script, words):
+    """An update went wrong, say.  The old ones go on as if nothing had been."""
+    easel = start_easel(sim_config(sim), env={"EASEL_LIBEXEC": own_programs})
+    before, good = parents(easel), f"{own_programs}/models.good"
+    os.rename(f"{own_programs}/models", good)
+    with open(os.open(f"{own_programs}/models", os.O_WRONLY | os.O_CREAT, 0o755), "w") as f:
+        f.write(f"#!/bin/sh\n{script}\n")
+    easel.write_config({"limits": {"json_bytes": "1MB"}, "models": {"not/yet": {"provider": "sim"}}})
+    web_server = lighttpd(easel)
+    load = Load(lambda: easel.get("/v1/models"), lambda: easel.generate(model="gpt-image-1"))
+    said = reload(easel, "the reload is given up")
+    assert words in said, said
+    wait_until(lambda: parents(easel) == before, 10, "the old programs alone")
+    assert lighttpd(easel) == web_server and "not/yet" not in ids(easel)
+    assert not os.path.exists(os.path.join(easel.state, "run/lighttpd.conf.new"))
+    # The old way is the way in which they are started again.
+    os.rename(good, f"{own_programs}/models")
+    os.kill(before["models"][0], signal.SIGKILL)
+    wait_until(lambda: parents(easel)["models"] not in ([], before["models"]), 10, "its successor")
+    wait_until(lambda: getattr(ignore(lambda: easel.get("/v1/models")), "status", 0) == 200, 10)
+    assert "not/yet" not in ids(easel)
+    # and the next reload goes through
+    reload(easel, busy=True)
+    wait_until(lambda: "not/yet" in ids(easel), 10, "the new configuration")
+    load.stop()
+    lost = [a for a in load.bad if getattr(a, "status", 0) not in (500, 503)]
+    assert not lost, lost[:3]
 
 
 def test_killed_new_programs_make_the_reload_fail_or_succeed_but_never_lose_a_program(easel):
@@ -383,9 +409,9 @@ def test_sigterm_ends_those_that_still_finish_too(sim):
 
 def ignore(call):
     try:
-        call()
+        return call()
     except (OSError, http.client.HTTPException):
-        pass
+        return None
 
 
 # ---- TLS ----

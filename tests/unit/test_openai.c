@@ -467,7 +467,10 @@ pictures_are_found_in_every_shape(void **state)
 		"{\"data\":{\"b64_json\":\"%s\"}}",
 		"{\"output\":{\"content\":[{\"b64_json\":\"%s\"}]}}",
 		"\n\n  {\"error\":null,\"data\":[{\"b64_json\":\"%s\"}]}",
+		"{\"data\":[],\"data\":[{\"b64_json\":\"%s\"}]}",
+		"{\"data\":[{\"b64_json\":\"%s\"}]}\nthanks",
 	};
+	static const char *const types[] = { "application/json", "text/plain", "text/html" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
@@ -479,7 +482,7 @@ pictures_are_found_in_every_shape(void **state)
 		assert_true(asprintf(&body, "%.*s%s%s", (int)(mark - shapes[i]), shapes[i],
 				     picture_text(0), mark + 2) > 0);
 		/* Relays do not always say that it is JSON. */
-		script_add(&s, "200 OK", i % 2 ? "text/plain" : "application/json", "%s", body);
+		script_add(&s, "200 OK", types[i % 3], "%s", body);
 		script_start(&s);
 		attempt_run(&t, &s, "relay", 10000);
 		expect_pictures(&t, 1);

@@ -26,6 +26,8 @@ struct wire {
 	int fd, port;
 	char url[64]; /* "http://127.0.0.1:PORT" */
 	atomic_int connections, requests;
+	atomic_int ended; /* connections that were served and shut down */
+	int started;      /* threads; the acceptor's own until it was joined */
 	pthread_mutex_t lock;
 	char last[WIRE_REQUEST]; /* the last request, head and body */
 	pthread_t acceptor, threads[WIRE_CONNECTIONS];
@@ -45,6 +47,7 @@ wire_serve(void *arg)
 	free(arg);
 	job.w->serve(job.w, job.fd, job.number);
 	(void)shutdown(job.fd, SHUT_RDWR);
+	atomic_fetch_add(&job.w->ended, 1);
 	return NULL;
 }
 
@@ -56,15 +59,17 @@ wire_accept(void *arg)
 
 	while ((fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
 		struct wire_job *job = malloc(sizeof(*job));
-		int number = atomic_load(&w->connections);
+		int number = w->started;
 
 		if (!job || number == WIRE_CONNECTIONS)
 			abort();
 		*job = (struct wire_job){ w, fd, number };
 		w->fds[number] = fd;
+		/* Counted before it is served, so that whoever has an answer finds it counted. */
+		atomic_fetch_add(&w->connections, 1);
 		if (pthread_create(&w->threads[number], NULL, wire_serve, job) != 0)
 			abort();
-		atomic_fetch_add(&w->connections, 1);
+		w->started++;
 	}
 	return NULL;
 }
@@ -98,7 +103,7 @@ wire_stop(struct wire *w)
 	(void)shutdown(w->fd, SHUT_RDWR);
 	(void)pthread_join(w->acceptor, NULL);
 	(void)close(w->fd);
-	n = atomic_load(&w->connections);
+	n = w->started;
 	for (int i = 0; i < n; i++)
 		(void)shutdown(w->fds[i], SHUT_RDWR);
 	for (int i = 0; i < n; i++) {

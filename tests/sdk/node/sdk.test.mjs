@@ -147,7 +147,8 @@ test("error: an unknown key", async () => {
 });
 
 test("error: a key without the scope", async () => {
-  const error = await failure(client.get("/metrics"));
+  const atRoot = new OpenAI({ baseURL: base, apiKey });
+  const error = await failure(atRoot.get("/metrics"));
   assert.ok(error instanceof OpenAI.PermissionDeniedError);
   assert.equal(error.code, "insufficient_scope");
 });
