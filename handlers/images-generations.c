@@ -17,8 +17,8 @@
 #include "job/image_run.h"
 
 #define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
-#define CHUNK_BYTES \
-	49152 /* of a picture at a time: a multiple of 3, so that base64 needs no padding */
+/* Of a picture at a time: a multiple of 3, so that base64 needs no padding, and one FastCGI record. */
+#define CHUNK_BYTES 49140
 
 static bool
 wants_b64(const struct image_job *job)
@@ -71,7 +71,7 @@ answer_head(const struct image_job *job, struct buf *b)
 static void
 item_end(const struct image_job *job, unsigned i, struct buf *b)
 {
-	if (job->call.revised_prompt[i][0])
+	if (job->call.revised_prompt[i])
 		add_member(b, "revised_prompt", job->call.revised_prompt[i]);
 	(void)buf_adds(b, i + 1 < job->call.nimages ? "}," : "}");
 }
@@ -212,9 +212,12 @@ generate(struct request *r, void *state, struct err *e)
 		return -1;
 	rc = image_run(g, &job, e);
 	add_headers(r, &job);
-	if (rc < 0)
-		return job.call.nimages ? answer_incomplete(r, &job, e) : -1;
-	return wants_b64(&job) ? answer_b64(r, g->files, &job, e) : answer_urls(r, &job, e);
+	if (rc == 0)
+		rc = wants_b64(&job) ? answer_b64(r, g->files, &job, e) : answer_urls(r, &job, e);
+	else if (job.call.nimages)
+		rc = answer_incomplete(r, &job, e);
+	image_call_done(&job.call);
+	return rc;
 }
 
 static int

@@ -135,7 +135,10 @@ err_command(const struct err *e)
 const char *
 err_confidence(const struct err *e)
 {
-	return e->cause ? causes[e->cause].confidence : "likely";
+	if (e->cause)
+		return causes[e->cause].confidence;
+	/* The provider says itself which header it misses. */
+	return e->kind == ERR_UP_ASYNC ? "certain" : "likely";
 }
 
 enum err_kind

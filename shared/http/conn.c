@@ -23,11 +23,14 @@
 #include <unistd.h>
 
 #define RECORD_BYTES  65528 /* the largest FastCGI record that needs no padding */
+/* What lighttpd finds waiting it takes at once, and what it cannot pass on at once it puts into files. */
+#define WINDOW_BYTES 65536
 #define DIRECT_BYTES  8192  /* from here on an answer goes around libfcgi's buffer */
 #define STDOUT_RECORD 6     /* FCGI_STDOUT, FastCGI 1.0 section 8 */
 
 struct conn {
 	FCGX_Request fcgi;
+	bool narrowed; /* its send buffer is WINDOW_BYTES */
 	bool cgi, input_open, input_ended, broken;
 };
 
@@ -64,7 +67,7 @@ conn_open(struct conn *c, int fd)
 	const struct timeval limit = { .tv_sec = CONN_PEER_TIMEOUT_S };
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	c->cgi = c->input_ended = c->broken = false;
+	c->cgi = c->input_ended = c->broken = c->narrowed = false;
 	c->fcgi.ipcFd = fd;
 	c->fcgi.keepConnection = 1;
 	c->fcgi.listen_sock = -1;
@@ -143,7 +146,8 @@ conn_input_done(struct conn *c)
 		(void)conn_read(c, &rest, 1);
 	}
 	c->input_open = false;
-	/* FCGX_Finish_r() looks at `in` to see whether there is a request, so it stays, empty. */
+	if (!c->broken)
+		FCGX_FreeStream(&c->fcgi.in); /* 8 KiB that a long wait does not need */
 }
 
 static int
@@ -172,6 +176,12 @@ write_all(int fd, struct iovec *v, int n)
 static int
 write_records(struct conn *c, const char *p, size_t n)
 {
+	static const int window = WINDOW_BYTES;
+
+	if (!c->narrowed) {
+		c->narrowed = true;
+		(void)setsockopt(c->fcgi.ipcFd, SOL_SOCKET, SO_SNDBUF, &window, sizeof(window));
+	}
 	if (FCGX_FFlush(c->fcgi.out) != 0)
 		return -1;
 	while (n > 0) {
@@ -233,6 +243,13 @@ conn_close(struct conn *c)
 		return;
 	if (c->input_ended && !c->broken)
 		c->fcgi.detached = 1; /* nothing is left to read: no lingering */
-	FCGX_Finish_r(&c->fcgi);
+	if (c->fcgi.in) {
+		FCGX_Finish_r(&c->fcgi);
+	} else {
+		/* What FCGX_Finish_r() does, which takes a request without input for none. */
+		(void)FCGX_FClose(c->fcgi.err);
+		(void)FCGX_FClose(c->fcgi.out);
+		FCGX_Free(&c->fcgi, 1);
+	}
 	c->input_open = false;
 }

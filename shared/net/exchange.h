@@ -34,6 +34,7 @@ struct exchange {
 	bool head_whole; /* the empty line after the headers came */
 	bool begun;      /* the receiver's begin was called */
 	bool failed;     /* a callback filled *e */
+	bool trimmed;    /* the unused stack went back */
 };
 
 /* The request is about to be sent. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/stack.h"
 #include "net/address.h"
 #include "net/ca.h"
 #include "net/exchange.h"
@@ -26,6 +27,8 @@
 #define LOOPBACK_WINDOW_BYTES (2 << 20)
 
 #define TLS_FRAGMENT_BYTES 4096
+
+#define LONG_WAIT_US 300000
 
 static curl_version_info_data *
 version(void)
@@ -120,6 +123,23 @@ on_ready(void *arg, char *to, char *from, int to_port, int from_port)
 		return CURL_PREREQFUNC_ABORT;
 	exchange_ready(x);
 	return CURL_PREREQFUNC_OK;
+}
+
+/* Called now and then while it waits: a wait that turns out to be long gives back what it can. */
+static int
+on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	struct exchange *x = arg;
+
+	(void)down_total;
+	(void)down;
+	(void)up_total;
+	(void)up;
+	if (!x->trimmed && clock_us() - x->start_us > LONG_WAIT_US) {
+		x->trimmed = true;
+		stack_trim();
+	}
+	return 0;
 }
 
 static size_t
@@ -227,6 +247,9 @@ options_call(struct exchange *x, CURLU *url, struct curl_slist *headers, struct 
 	SET(CURLOPT_OPENSOCKETDATA, (void *)x);
 	SET(CURLOPT_PREREQFUNCTION, on_ready);
 	SET(CURLOPT_PREREQDATA, (void *)x);
+	SET(CURLOPT_NOPROGRESS, 0L);
+	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+	SET(CURLOPT_XFERINFODATA, (void *)x);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, (void *)x);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
@@ -264,7 +287,8 @@ add_header(struct curl_slist **list, const char *line, struct err *e)
 }
 
 /* Where a redirect leads, absolute; "" when that is no URL, or there is no redirect. */
-static void
+__attribute__((
+	noinline)) static void /* its 2 kB must not lie on the stack while the server is waited for */
 location_settle(struct exchange *x)
 {
 	char raw[sizeof(x->head->location)];

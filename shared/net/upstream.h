@@ -36,6 +36,8 @@ struct upstream_head {
 	int retry_after_s;       /* both forms of Retry-After, and retry-after-ms rounded up; at most a
 	                            day; 0: none */
 	int64_t content_length;  /* -1: not said */
+	bool quota_said;         /* modelscope-ratelimit-requests-remaining or -model-requests-remaining */
+	int64_t quota_left;      /* the lower of them: calls left today */
 	int id_rank;             /* upstream_head.c's own */
 };
 

@@ -75,6 +75,17 @@ retry_after(struct upstream_head *h, const char *v, time_t now, bool ms)
 		h->retry_after_s = (int)s;
 }
 
+static void
+quota(struct upstream_head *h, const char *v)
+{
+	int64_t left;
+
+	if (num_i64(v, 0, INT64_MAX, &left) < 0 || (h->quota_said && left >= h->quota_left))
+		return;
+	h->quota_said = true;
+	h->quota_left = left;
+}
+
 /* Which of the three names of a request id this is: the lower wins; -1: none. */
 static int
 id_rank(const char *name, size_t n)
@@ -109,6 +120,9 @@ field(struct upstream_head *h, const char *name, size_t name_n, const char *v, s
 		retry_after(h, text, now, false);
 	} else if (IS("retry-after-ms")) {
 		retry_after(h, text, now, true);
+	} else if (IS("modelscope-ratelimit-requests-remaining") ||
+		   IS("modelscope-ratelimit-model-requests-remaining")) {
+		quota(h, text);
 	} else if (IS("cf-mitigated")) {
 		h->mitigated = true;
 	}

@@ -9,6 +9,8 @@
 #include "provider/result_fetch.h"
 #include "provider/upstream_said.h"
 
+#define REVISED_BYTES 4096 /* of a revised prompt; what is longer is cut */
+
 static void
 add(int64_t *sum, const json_t *o, const char *key)
 {
@@ -76,12 +78,11 @@ item_take(struct picture_answer *a, const json_t *item, struct err *e)
 		rc = url_take(a, json_object_get(item, "image_url"), e);
 	revised = json_string_value(json_object_get(item, "revised_prompt"));
 	if (rc == 0 && call->nimages > before && revised) {
-		char *out = call->revised_prompt[before];
-		size_t size = sizeof(call->revised_prompt[0]), n = strlen(revised);
+		size_t n = strlen(revised);
 
-		n = n < size ? n : utf8_cut(revised, size - 1);
-		memcpy(out, revised, n);
-		out[n] = '\0';
+		/* Without it the picture is as good: no memory for it is no error. */
+		call->revised_prompt[before] =
+			strndup(revised, n < REVISED_BYTES ? n : utf8_cut(revised, REVISED_BYTES));
 	}
 	return rc;
 }
@@ -93,7 +94,9 @@ items_of(const json_t *root)
 	static const char *const keys[] = { "data", "images", "output_images" };
 	const json_t *list = NULL;
 
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && !json_array_size(list); i++)
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && !json_array_size(list) &&
+			   !json_object_size(list);
+	     i++)
 		list = json_object_get(root, keys[i]);
 	return list;
 }

@@ -1,5 +1,7 @@
 #include "provider/provider.h"
 
+#include <stdlib.h>
+
 #include <stddef.h>
 
 static const struct image_caps nothing = { .n_max = 1, .prompt_max = 1, .sizes = "none" };
@@ -19,21 +21,29 @@ no_generate(struct image_call *call, struct err *e)
 }
 
 static const struct provider_driver none[DIALECT__MAX] = {
-	[DIALECT_MODELSCOPE] = { DIALECT_MODELSCOPE, no_caps, no_generate },
 	[DIALECT_GROK] = { DIALECT_GROK, no_caps, no_generate },
 	[DIALECT_NOVELAI] = { DIALECT_NOVELAI, no_caps, no_generate },
 };
+
+void
+image_call_done(struct image_call *call)
+{
+	for (int i = 0; i < IMAGES_MAX; i++) {
+		free(call->revised_prompt[i]);
+		call->revised_prompt[i] = NULL;
+	}
+}
 
 const struct provider_driver *
 provider_driver(enum dialect d)
 {
 	switch (d) {
 	case DIALECT_OPENAI: return &provider_openai;
+	case DIALECT_MODELSCOPE: return &provider_modelscope;
 	case DIALECT_PREVIEW: return &provider_preview;
-	case DIALECT_MODELSCOPE:
 	case DIALECT_GROK:
 	case DIALECT_NOVELAI:
 	case DIALECT__MAX: break;
 	}
-	return &none[d < DIALECT__MAX ? d : DIALECT_MODELSCOPE];
+	return &none[d < DIALECT__MAX ? d : DIALECT_GROK];
 }

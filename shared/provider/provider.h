@@ -44,13 +44,17 @@ struct image_call {
 	void *self;
 
 	struct picture images[IMAGES_MAX];
-	char revised_prompt[IMAGES_MAX][512]; /* "" when none */
+	char *revised_prompt[IMAGES_MAX]; /* NULL when none; freed by image_call_done() */
 	unsigned nimages;           /* whole and stored, also when the call failed */
 	char upstream_request_id[96];
 	int64_t usage_input, usage_output, usage_total; /* tokens; -1: not said */
 	int64_t usage_input_text, usage_input_image;
 	char background[16], quality[16]; /* as the provider said; "" */
+	int64_t quota_left;         /* calls that the credential has left today; -1: not said */
 };
+
+/* Frees what a call collected; its pictures stay stored. */
+void image_call_done(struct image_call *call);
 
 struct provider_driver {
 	enum dialect dialect;
@@ -63,6 +67,6 @@ struct provider_driver {
 /* Never NULL; a dialect that is not built yet answers ERR_CONFIG on generate. */
 const struct provider_driver *provider_driver(enum dialect d);
 
-extern const struct provider_driver provider_openai, provider_preview;
+extern const struct provider_driver provider_openai, provider_modelscope, provider_preview;
 
 #endif

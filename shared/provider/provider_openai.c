@@ -11,9 +11,8 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
-#include "net/upstream.h"
+#include "provider/api_call.h"
 #include "provider/openai_answer.h"
-#include "provider/picture_answer.h"
 #include "provider/provider.h"
 #include "provider/upstream_error.h"
 
@@ -162,63 +161,27 @@ body_make(const struct image_call *call, unsigned n)
 	return json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(6));
 }
 
-static void
-secret_freep(char **s)
-{
-	if (*s)
-		explicit_bzero(*s, strlen(*s));
-	free(*s);
-}
-
-static int
-send_request(struct image_call *call, unsigned n, struct picture_answer *a,
-	     struct upstream_head *head, struct err *e)
-{
-	__attribute__((cleanup(secret_freep))) char *authorization = NULL;
-	AUTO_FREE char *url = NULL;
-	AUTO_FREE char *body = body_make(call, n);
-	const struct provider_conf *p = call->provider;
-	const char *headers[] = { "Content-Type: application/json", "Accept: application/json",
-				  NULL, NULL };
-	struct upstream_body receiver = picture_answer_body(a);
-	struct upstream_req rq = { .method = "POST",
-				   .headers = headers,
-				   .proxy = p->proxy,
-				   .connect_timeout_ms = p->connect_timeout_ms,
-				   .policy = UPSTREAM_TRUSTED,
-				   .provider = p->name,
-				   .item = LEDGER_PROVIDER };
-	int rc;
-
-	if (!body || asprintf(&url, "%s/images/generations", p->base_url) < 0 ||
-	    asprintf(&authorization, "Authorization: Bearer %s", call->credential) < 0)
-		return err_set(e, ERR_INTERNAL, "out of memory");
-	if (*call->credential)
-		headers[2] = authorization;
-	rq.url = url;
-	rq.body = body;
-	rq.body_len = strlen(body);
-	if (call->on_stage)
-		call->on_stage(call->self, "provider.submit");
-	rc = upstream_call(&rq, &receiver, head, &call->deadline, call->ledger, e);
-	picture_answer_book(a, LEDGER_PROVIDER);
-	(void)snprintf(call->upstream_request_id, sizeof(call->upstream_request_id), "%s",
-		       head->request_id);
-	return rc;
-}
-
 /* ---- the call ---- */
 
 static int
 generate_some(struct image_call *call, unsigned n, struct err *e)
 {
 	AUTO(picture_answer) a;
+	AUTO_FREE char *body = body_make(call, n);
+	struct api_ask ask = { .method = "POST",
+			       .path = "/images/generations",
+			       .deadline = &call->deadline };
 	struct upstream_head head;
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 	unsigned want = call->nimages + n;
 
 	picture_answer_init(&a, call, n);
-	if (send_request(call, n, &a, &head, e) < 0) {
+	if (!body)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	ask.body = body;
+	if (call->on_stage)
+		call->on_stage(call->self, "provider.submit");
+	if (api_call(call, &ask, &a, &head, e) < 0) {
 		/* What arrived whole is kept, whatever broke afterwards. */
 		picture_answer_take_rest(&a, want);
 		return -1;
@@ -235,11 +198,7 @@ openai_generate(struct image_call *call, struct err *e)
 	unsigned want = call->rq->n < IMAGES_MAX ? call->rq->n : IMAGES_MAX;
 	unsigned calls = (want + caps->n_max - 1) / caps->n_max;
 
-	call->nimages = 0;
-	memset(call->revised_prompt, 0, sizeof(call->revised_prompt));
-	call->upstream_request_id[0] = call->background[0] = call->quality[0] = '\0';
-	call->usage_input = call->usage_output = call->usage_total = -1;
-	call->usage_input_text = call->usage_input_image = -1;
+	image_call_begin(call);
 	if (call->rq->given & PARAM_BIT(PARAM_RESPONSE_FORMAT))
 		receipt_note(call->receipt, PARAM_RESPONSE_FORMAT, "served-here");
 	if (calls > 1)

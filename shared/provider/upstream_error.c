@@ -58,6 +58,7 @@ static const char *const rate_codes[] = {
 /* Words: found anywhere in the message. */
 static const char *const quota_words[] = {
 	"exceeded your current quota",
+	"exceeded today's quota",
 	"insufficient quota",
 	"insufficient balance",
 	"insufficient credit",
@@ -290,6 +291,8 @@ judge(const struct upstream_failure *f, struct said *s, struct err *e)
 	enum err_kind kind = kind_of(s, meant, f->head->mitigated, words);
 	bool busy = is_busy(s, meant, f->head->retry_after_s);
 
+	if (kind == ERR_UP_RATE && f->head->quota_said && f->head->quota_left == 0)
+		kind = ERR_UP_QUOTA; /* waiting a moment would not help */
 	(void)err_set(e, kind, "%s", "");
 	if (kind == ERR_UP_GARBAGE)
 		about_set(e, s, status, f->head->location);

@@ -10,7 +10,8 @@
  *	403 with a web page, cf-mitigated     ERR_UP_CHALLENGE
  *	403                                   ERR_UP_AUTH
  *	404, 405, 410                         ERR_UP_NOT_FOUND
- *	408, 425, 429                         ERR_UP_RATE, with retry_after_s
+ *	408, 425, 429                         ERR_UP_RATE, with retry_after_s; ERR_UP_QUOTA when the
+ *	                                      answer's headers say that none are left today
  *	451, moderation codes with any status ERR_UP_POLICY
  *	400 that speaks of async              ERR_UP_ASYNC
  *	400, 413, 422                         ERR_UP_REJECTED (400), param as the provider named it

@@ -59,7 +59,8 @@ object_read(struct said *s, const json_t *o)
 	static const char *const keys[] = { "message",     "msg",
 					    "detail",      "error_message",
 					    "error_msg",   "errmsg",
-					    "description", "error_description" };
+					    "description", "error_description",
+					    "task_msg" };
 	const char *v;
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {

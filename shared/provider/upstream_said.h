@@ -5,7 +5,7 @@
  *
  * Private to provider/.  Shapes seen: {"error":{"message","code" (string or number),"type","param"}},
  * {"error":"text"}, {"errors":{"message"},"request_id"}, {"message"}, {"detail"} (a text, or FastAPI's
- * list), new-api's and one-api's, an HTML page, plain text, nothing.
+ * list), new-api's and one-api's, a task's {"task_msg"}, an HTML page, plain text, nothing.
  */
 #include <jansson.h>
 #include <stdbool.h>

@@ -393,6 +393,7 @@ def expect_error(answer, status, code, param=None, party=None, stage=None, bille
 # ---- the provider ----
 
 SIM_KEY = "sk-sim-0123456789abcdefghij"
+MODELSCOPE_KEY = "ms-sim-01234567-89ab-cdef-0123"
 GPT = ("gpt-image-1", "gpt-image-1-mini", "gpt-image-1.5", "gpt-image-2")
 DALLE = ("dall-e-2", "dall-e-3")
 RELAYS = ("relay-data-url", "relay-url", "relay-url-data", "relay-escaped", "relay-nulls", "relay-jpeg",
@@ -405,15 +406,24 @@ def start_sim(*arguments, **more):
     return client.start(*arguments, **more)
 
 
+def modelscope(sim, **more):
+    """The provider that answers with tasks."""
+    return {"dialect": "modelscope", "base_url": sim.base_url + "/modelscope/v1", "api_key": MODELSCOPE_KEY,
+            "connect_timeout": "2s", **more}
+
+
 def sim_config(sim, faults=(), base_url=None):
     """A configuration whose provider is the simulator.  A fault is a model: "gpt-image-1@truncate"."""
     models = [*GPT, *DALLE, *RELAYS, "relay-404-once", "relay-error-200", "relay-empty", "relay-new-api",
               "relay-async", *(f if "@" in f else f"gpt-image-1@{f}" for f in faults)]
     return {
         "providers": {"sim": {"dialect": "openai", "base_url": base_url or sim.base_url + "/v1",
-                              "api_key": SIM_KEY, "connect_timeout": "2s"}},
+                              "api_key": SIM_KEY, "connect_timeout": "2s"},
+                      "modelscope": modelscope(sim)},
         "models": {**{m: {"provider": "sim"} for m in models},
-                   "Qwen/Qwen-Image": {"provider": "sim", "upstream_model": "relay-url", "aliases": ["qwen-image"]},
+                   "Qwen/Qwen-Image": {"provider": "modelscope", "aliases": ["qwen-image"]},
+                   "studio/model": {"provider": "sim", "upstream_model": "relay-url", "aliases": ["studio-model"]},
+                   "MAILAND/majicflus_v1": {"provider": "modelscope"},
                    "gpt-4o-mini": {"provider": "sim", "type": "chat"}},
         "defaults": {"image_model": "gpt-image-1"},
     }

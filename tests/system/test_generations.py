@@ -71,8 +71,8 @@ def test_no_model_means_the_default_model(easel, watch):
 
 
 def test_an_alias_leads_to_its_model(easel, watch):
-    answer = easel.generate(model="qwen-image", response_format="url")
-    assert answer.status == 200 and answer.header("x-easel-model") == "Qwen/Qwen-Image"
+    answer = easel.generate(model="studio-model", response_format="url")
+    assert answer.status == 200 and answer.header("x-easel-model") == "studio/model"
     assert watch.one()["model"] == "relay-url"
 
 

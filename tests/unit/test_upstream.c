@@ -871,6 +871,34 @@ the_head_reads_what_servers_write(void **state)
 }
 
 static void
+the_lower_quota_is_what_is_left(void **state)
+{
+	static const struct {
+		const char *line;
+		bool said;
+		int left;
+	} rows[] = {
+		{ "modelscope-ratelimit-requests-limit: 2000", false, 0 },
+		{ "modelscope-ratelimit-requests-remaining: soon", false, 0 },
+		{ "ModelScope-Ratelimit-Requests-Remaining: 1500\r\n", true, 1500 },
+		{ "modelscope-ratelimit-model-requests-remaining: 12", true, 12 },
+		{ "modelscope-ratelimit-requests-remaining: 13", true, 12 },
+		{ "modelscope-ratelimit-model-requests-remaining: 0", true, 0 },
+		{ "HTTP/1.1 200 OK", false, 0 },
+	};
+	struct upstream_head h;
+
+	(void)state;
+	upstream_head_clear(&h);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		upstream_head_line(&h, rows[i].line, strlen(rows[i].line), 0);
+		if (h.quota_said != rows[i].said || h.quota_left != rows[i].left)
+			fail_msg("after '%s': %d, %d", rows[i].line, h.quota_said,
+				 (int)h.quota_left);
+	}
+}
+
+static void
 the_request_id_is_the_best_one_whatever_the_order(void **state)
 {
 	static const char *const lines[] = { "CF-Ray: ray", "X-Oneapi-Request-Id: one",
@@ -1075,6 +1103,7 @@ main(void)
 		cmocka_unit_test(an_empty_body_begins_too),
 		cmocka_unit_test(a_line_break_in_a_header_is_refused),
 		cmocka_unit_test(the_head_reads_what_servers_write),
+		cmocka_unit_test(the_lower_quota_is_what_is_left),
 		cmocka_unit_test(the_request_id_is_the_best_one_whatever_the_order),
 		cmocka_unit_test(a_certificate_must_be_signed_valid_and_for_the_host),
 		cmocka_unit_test(threads_share_the_pool),

@@ -87,6 +87,11 @@ static const struct row rows[] = {
 	  "{\"error\":{\"message\":\"Rate limit reached for gpt-image-1\",\"type\":\"requests\","
 	  "\"code\":\"rate_limit_exceeded\"}}",
 	  ERR_UP_RATE, 429, "Rate limit reached for gpt-image-1" },
+	{ 429, NULL,
+	  "{\"errors\":{\"message\":\"You have exceeded today's quota for model Qwen/Qwen-Image, "
+	  "please try again tomorrow\"},\"request_id\":\"83e4\"}",
+	  ERR_UP_QUOTA, 502,
+	  "You have exceeded today's quota for model Qwen/Qwen-Image, please try again tomorrow" },
 	{ 429, HTML, "<title>429 Too Many Requests</title>", ERR_UP_RATE, 429,
 	  "429 Too Many Requests" },
 	{ 408, "", "", ERR_UP_RATE, 429, "" },
@@ -210,6 +215,20 @@ static const struct row rows[] = {
 	{ 200, HTML, "<title>Welcome to nginx!</title>", ERR_UP_GARBAGE, 502, "Welcome to nginx!",
 	  NULL, true },
 };
+
+static void
+a_429_with_no_calls_left_today_is_a_quota(void **state)
+{
+	static const char body[] = "{\"errors\":{\"message\":\"Too many requests\"}}";
+	struct upstream_head h = { .status = 429, .quota_said = true, .quota_left = 1 };
+
+	(void)state;
+	assert_int_equal(judge(&h, body, strlen(body)).kind, ERR_UP_RATE);
+	h.quota_left = 0;
+	assert_int_equal(judge(&h, body, strlen(body)).kind, ERR_UP_QUOTA);
+	h.status = 500;
+	assert_int_equal(judge(&h, body, strlen(body)).kind, ERR_UP_FAILED);
+}
 
 static void
 each_answer_has_its_meaning(void **state)
@@ -409,6 +428,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_answer_has_its_meaning),
+		cmocka_unit_test(a_429_with_no_calls_left_today_is_a_quota),
 		cmocka_unit_test(an_edge_that_says_so_is_a_challenge_whatever_the_status),
 		cmocka_unit_test(a_redirect_names_its_host_and_nothing_else_of_it),
 		cmocka_unit_test(the_time_to_wait_comes_from_header_or_words),

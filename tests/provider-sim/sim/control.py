@@ -5,7 +5,8 @@ from . import faults
 from .exchange import to_json
 from .wire import head_bytes
 
-DEFAULTS = {"delay", "picture_bytes", "format", "size", "chunk", "gap", "rate", "after", "fault", "type"}
+DEFAULTS = {"delay", "picture_bytes", "format", "size", "chunk", "gap", "rate", "after", "fault", "type",
+            "task_seconds", "task_limit", "running", "quota", "shape", "sync", "old_sync", "no_sync_text"}
 
 
 async def serve(sim, conn, request):
@@ -27,10 +28,13 @@ def act(sim, method, path, query, value):
         case ("GET", "/_sim/requests"):
             return 200, sim.recorder.since(int(query.get("since", 0)))
         case ("DELETE", "/_sim/requests"):
-            sim.recorder.clear()
+            clear(sim)
             return 200, {}
         case ("GET", "/_sim/stats"):
-            return 200, sim.recorder.stats()
+            found = sim.recorder.stats()
+            for dialect in sim.registry.dialects.values():
+                found |= dialect.stats(sim)
+            return 200, found
         case ("POST", "/_sim/faults"):
             sim.queue.add(value)
             return 200, {"queued": len(sim.queue.faults)}
@@ -54,7 +58,8 @@ def act(sim, method, path, query, value):
             sim.defaults.clear()
             return 200, {}
         case ("POST", "/_sim/reset"):
-            sim.recorder.clear()
+            clear(sim)
+            sim.state.clear()
             sim.queue.faults.clear()
             sim.defaults.clear()
             return 200, {}
@@ -62,3 +67,9 @@ def act(sim, method, path, query, value):
             sim.ended.set()
             return 200, {}
     return 404, {"error": f"provider-sim: no {method} {path}"}
+
+
+def clear(sim):
+    sim.recorder.clear()
+    for dialect in sim.registry.dialects.values():
+        dialect.clear(sim)

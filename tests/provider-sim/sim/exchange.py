@@ -15,8 +15,8 @@ class Answer:
     pictures: int = 0    # how many it carries
 
     @classmethod
-    def of_json(cls, value, status=200, headers=()):
-        return cls(status, to_json(value), "application/json", list(headers))
+    def of_json(cls, value, status=200, headers=(), pictures=0):
+        return cls(status, to_json(value), "application/json", list(headers), pictures=pictures)
 
     @classmethod
     def of_text(cls, text, status=200, content_type="text/plain; charset=utf-8", headers=()):

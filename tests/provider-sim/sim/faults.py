@@ -19,7 +19,8 @@ AT_ACCEPT = {"accept-then-close", "accept-silence", "accept-reset"}
 AT_HEAD = {"reset-early", "accept-then-close", "accept-reset"}
 CONTENT = set(KINDS) | {
     "bad-base64", "fewer", "more", "private-url", "slow-picture-url", "url-redirect", "no-pictures",
-    "sse-error", "sse-cut", "url-404-once"}
+    "sse-error", "sse-cut", "url-404-once",
+    "task-fail", "task-moderated", "task-forever", "task-pending", "task-lost", "no-sync-text", "old-sync"}
 BODY = set(PAGES) | {
     "not-json", "wrong-type", "wrong-label", "no-type", "error-string", "errors-plural", "error-200",
     "error-numeric-code", "empty-body-500", "empty-body", "redirect", "duplicate-keys", "deep-json"}
@@ -32,7 +33,9 @@ WORDS = AT_ACCEPT | AT_HEAD | CONTENT | BODY | WIRE
 OPTIONS = {
     "delay", "status", "code", "message", "retry_after", "retry_after_ms", "retry_date", "x_should_retry",
     "after", "rate", "chunk", "gap", "seconds", "bytes", "picture_bytes", "format", "size", "to", "which", "url",
-    "url_fault", "misses", "type", "bought", "headers", "on", "times"}
+    "url_fault", "misses", "type", "bought", "headers", "on", "times",
+    "task_seconds", "task_limit", "task_id", "running", "succeeded", "failed", "words", "result", "sync", "shape", "quota",
+    "poll_fault", "poll_times"}
 
 
 class UnknownFault(ValueError):

@@ -29,6 +29,7 @@ class Simulator:
         self.recorder, self.queue, self.gallery = Recorder(), faults.Queue(), Gallery()
         self.registry = Registry(dialect)
         self.defaults, self.tls, self.serial = {}, tls, 0
+        self.state = {}  # what a dialect remembers between requests, by its name
         self.connections = set()
         self.ended = asyncio.Event()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

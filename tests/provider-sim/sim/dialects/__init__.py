@@ -31,6 +31,8 @@ class Dialect:
     not_found: object   # (Exchange, methods) -> Answer: no such route; methods: those that there would be
     model_of: object    # (Exchange) -> str or None: where the model's name stands in a request
     headers: object     # (Exchange, Answer) -> list: what stands on every answer
+    stats: object = lambda sim: {}    # what it adds to the control API's stats
+    clear: object = lambda sim: None  # forgets what it counted
 
 
 class Registry:

@@ -250,8 +250,8 @@ def dimensions(size):
     return (width, height) if max(width, height) <= 3 * min(width, height) else None
 
 
-def make_pictures(ex, fields, count):
-    width, height = dimensions(ex.option("size", fields.get("size"))) or (1024, 1024)
+def make_pictures(ex, fields, count, sides=None):
+    width, height = sides or dimensions(ex.option("size", fields.get("size"))) or (1024, 1024)
     form = ex.option("format") or fields.get("output_format") or "png"
     if ex.model == "relay-jpeg":
         form = "jpeg"
