@@ -17,7 +17,7 @@ import urllib.parse
 
 import pytest
 
-from shell import run_shell_test
+from shell import ANYWHERE, run_shell_test
 from support import (BUILD, EASEL, ROOT, SLOW, Easel, alive, descendants, expect_error, merge, raw, request,
                      sim_config, wait_until)
 
@@ -181,9 +181,9 @@ def site(sim):
     site.stop()
 
 
-@pytest.mark.parametrize("name", ["test-models.sh", "test-paths.sh", "test-auth.sh", "test-images.sh"])
-def test_the_shell_tests_pass_through_apache(site, name):
-    run_shell_test(name, site.url, site.easel.key_file)
+@pytest.mark.parametrize("name", ANYWHERE)
+def test_the_shell_tests_pass_through_apache(site, sim, name):
+    run_shell_test(name, site.url, site.easel.key_file, {"SIM_URL": sim.base_url})
 
 
 def test_authorization_and_an_encoded_slash_arrive(site):

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from shell import run_shell_test
+from shell import ANYWHERE, run_shell_test
 from support import BUILD, SLOW, Easel, alive, children, expect_error, merge, raw, request, sim_config, wait_until
 
 HANDLERS = os.path.join(BUILD, "handlers")
@@ -226,9 +226,9 @@ def site(sim):
             log.close()
 
 
-@pytest.mark.parametrize("name", ["test-models.sh", "test-paths.sh", "test-auth.sh", "test-images.sh"])
-def test_the_shell_tests_pass_through_mod_cgi(site, name):
-    run_shell_test(name, site.url, site.key_file)
+@pytest.mark.parametrize("name", ANYWHERE)
+def test_the_shell_tests_pass_through_mod_cgi(site, sim, name):
+    run_shell_test(name, site.url, site.key_file, {"SIM_URL": sim.base_url})
 
 
 def test_a_large_body_and_a_large_answer(site):
