@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 
-#define PATH_BYTES 512 /* a longer path is refused; two of them lie on each waiting stack */
+#define PATH_BYTES 1024 /* a longer path is refused */
 
 /*
  * Normalises the path of a request target (up to '?') into out: repeated slashes collapsed,

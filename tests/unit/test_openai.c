@@ -199,6 +199,7 @@ attempt_done(struct attempt *t)
 {
 	for (unsigned i = 0; i < t->call.nimages; i++)
 		filestore_remove(files, &t->call.images[i]);
+	image_call_done(&t->call);
 	/* Nothing but what the call answered with was left behind. */
 	assert_int_equal(files_stored(), 0);
 }
@@ -443,7 +444,7 @@ the_facts_of_an_answer_are_kept(void **state)
 	assert_string_equal(t.call.background, "opaque");
 	assert_string_equal(t.call.quality, "high");
 	assert_string_equal(t.call.revised_prompt[0], "a \"熊\"");
-	assert_string_equal(t.call.revised_prompt[1], "");
+	assert_null(t.call.revised_prompt[1]);
 	assert_string_equal(t.call.upstream_request_id, "req_up");
 	assert_int_equal(t.call.usage_total, 100);
 	assert_int_equal(t.call.usage_input, 50);

@@ -76,7 +76,7 @@ without_parameters_it_draws_a_square_png(void **state)
 	assert_string_equal(stages, "provider.submit provider.wait ");
 	assert_true(ledger.us[LEDGER_PROVIDER] > 0);
 	assert_int_equal(call.usage_total, -1);
-	assert_string_equal(call.revised_prompt[0], "");
+	assert_null(call.revised_prompt[0]);
 }
 
 static void
