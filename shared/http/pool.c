@@ -282,7 +282,8 @@ open_waiting(int listen_fd)
 	return 0;
 }
 
-/* Waits for a reason to leave.  True: told to; false: retiring by count, age or idleness. */
+/* Waits for a reason to leave.  True: told to; false: retiring by count, age or idleness, or because
+ * the whole program has a successor (SIGQUIT). */
 static bool
 wait_for_end(const sigset_t *signals)
 {
@@ -300,6 +301,8 @@ wait_for_end(const sigset_t *signals)
 
 		if (sig == SIGTERM || sig == SIGINT)
 			return true;
+		if (sig == SIGQUIT)
+			return false;
 		now_us = clock_us();
 		(void)pthread_mutex_lock(&pool.lock);
 		served = pool.served;
@@ -346,6 +349,7 @@ pool_run(struct frame *f, int listen_fd, int parent_pipe)
 	(void)sigemptyset(&gate);
 	(void)sigaddset(&gate, SIGTERM);
 	(void)sigaddset(&gate, SIGINT);
+	(void)sigaddset(&gate, SIGQUIT);
 	(void)pthread_sigmask(SIG_BLOCK, &gate, NULL);
 	(void)pthread_mutex_lock(&pool.lock);
 	spawn();

@@ -226,14 +226,26 @@ note_retirement(void)
 	parent.idle = parent.frame->process.idle_exit_ms > 0;
 }
 
+/*
+ * SIGTERM and SIGINT: the installation ends, what is in hand has the drain time.  SIGQUIT: a successor
+ * has taken over, on the same socket; what is in hand has the time that a retiring worker gives it.
+ */
 static void
-stop(void)
+stop(int sig)
 {
-	struct deadline d = deadline_in_ms(parent.frame->process.drain_ms + KILL_AFTER_MS);
+	int64_t drain_ms = parent.frame->process.drain_ms;
+	bool retiring = sig == SIGQUIT;
+	struct deadline d = deadline_in_ms(
+		(retiring ? parent.config->deadline.grace_ms : drain_ms) + KILL_AFTER_MS);
 
-	tell_all(SIGTERM);
+	tell_all(retiring ? SIGQUIT : SIGTERM);
 	while (alive() && !deadline_over(&d)) {
-		(void)wait_event(50);
+		sig = wait_event(50);
+		if (retiring && (sig == SIGTERM || sig == SIGINT)) {
+			retiring = false;
+			tell_all(SIGTERM);
+			d = deadline_in_ms(drain_ms + KILL_AFTER_MS);
+		}
 		reap(true);
 	}
 	tell_all(SIGKILL);
@@ -256,12 +268,13 @@ prefork_run(struct frame *f, int listen_fd)
 	(void)sigemptyset(&parent.signals);
 	(void)sigaddset(&parent.signals, SIGTERM);
 	(void)sigaddset(&parent.signals, SIGINT);
+	(void)sigaddset(&parent.signals, SIGQUIT);
 	(void)sigaddset(&parent.signals, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &parent.signals, NULL);
 	parent.signal_fd = signalfd(-1, &parent.signals, SFD_CLOEXEC);
 	if (parent.signal_fd < 0)
 		return 1;
-	while (sig != SIGTERM && sig != SIGINT) {
+	while (sig != SIGTERM && sig != SIGINT && sig != SIGQUIT) {
 		fill();
 		sig = wait_event(parent.not_before_us > clock_us() ? 20 : 1000);
 		reap(false);
@@ -270,6 +283,6 @@ prefork_run(struct frame *f, int listen_fd)
 		if (parent.idle && !alive() && getenv("LISTEN_FDS"))
 			return 0;
 	}
-	stop();
+	stop(sig);
 	return 0;
 }
