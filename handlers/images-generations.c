@@ -25,8 +25,9 @@ wants_b64(const struct image_job *job)
 {
 	if (job->rq->response_format != RESPONSE_DEFAULT)
 		return job->rq->response_format == RESPONSE_B64;
-	return provider_driver(job->model->provider_conf->dialect)
-		->caps(job->model->upstream_model)
+	/* The model that was asked for: a fallback does not change what the caller expects. */
+	return provider_driver(job->asked->provider_conf->dialect)
+		->caps(job->asked->upstream_model)
 		->b64_default;
 }
 

@@ -169,8 +169,8 @@ X(ERR_OUTCOME_UNKNOWN, 502, "server_error", "outcome_unknown", PARTY_GATEWAY, 0,
   "再次请求之前请查看供应商后台：可能已经计费。", NULL) \
 /* ---- the providers ---- */ \
 X(ERR_UP_AUTH, 502, "upstream_error", "upstream_auth_failed", PARTY_PROVIDER_CREDENTIAL, 0, \
-  "{provider} refused the gateway's credential (HTTP {status}).{said}", \
-  "{provider} 拒绝了网关的凭据（HTTP {status}）。{said}", \
+  "{provider} refused the gateway's credential (HTTP {status}).{about}{said}", \
+  "{provider} 拒绝了网关的凭据（HTTP {status}）。{about}{said}", \
   "Your own key is fine. The operator must mend the provider's key.", \
   "您的密钥没有问题。请管理员更换供应商密钥。", "easel providers test {provider}") \
 X(ERR_UP_CHALLENGE, 502, "upstream_error", "upstream_challenge_page", PARTY_PROVIDER_POLICY, 0, \
@@ -180,12 +180,12 @@ X(ERR_UP_CHALLENGE, 502, "upstream_error", "upstream_challenge_page", PARTY_PROV
   "Check the provider's base_url and whether it may be reached from this address.", \
   "请检查该供应商的 base_url 以及本机地址是否允许访问。", "easel providers test {provider}") \
 X(ERR_UP_QUOTA, 502, "upstream_error", "upstream_quota_exhausted", PARTY_PROVIDER_CREDENTIAL, 0, \
-  "The operator's account at {provider} has no credit or quota left (HTTP {status}).{said}", \
-  "管理员在 {provider} 的账户余额或配额已用尽（HTTP {status}）。{said}", \
+  "The operator's account at {provider} has no credit or quota left (HTTP {status}).{about}{said}", \
+  "管理员在 {provider} 的账户余额或配额已用尽（HTTP {status}）。{about}{said}", \
   "The operator tops up the account or adds another key.", "请管理员充值或添加其他密钥。", NULL) \
 X(ERR_UP_RATE, 429, "upstream_error", "upstream_rate_limited", PARTY_PROVIDER, 1, \
-  "{provider} asks for fewer requests (HTTP {status}).{said}", \
-  "{provider} 要求降低请求频率（HTTP {status}）。{said}", \
+  "{provider} asks for fewer requests (HTTP {status}).{about}{said}", \
+  "{provider} 要求降低请求频率（HTTP {status}）。{about}{said}", \
   "Wait as long as Retry-After says.", "请按 Retry-After 等待后重试。", NULL) \
 X(ERR_UP_POLICY, 400, "upstream_error", "upstream_content_policy", PARTY_PROVIDER_POLICY, 0, \
   "{provider} refused the request for its content.{said}", "{provider} 因内容原因拒绝了请求。{said}", \

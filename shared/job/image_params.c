@@ -303,6 +303,24 @@ read_prompt(const json_t *body, struct image_request *rq, struct err *e)
 }
 
 int
+image_param_set(struct image_request *rq, enum image_param p, const json_t *v, struct err *e)
+{
+	if (readers[p](image_param_name(p), v, rq, e) < 0)
+		return -1;
+	rq->given |= PARAM_BIT(p);
+	return 0;
+}
+
+int
+image_param_by_name(const char *name)
+{
+	for (int p = 0; p < PARAM__MAX; p++)
+		if (!strcmp(name, image_param_name((enum image_param)p)))
+			return p;
+	return -1;
+}
+
+int
 image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e)
 {
 	const char *name;
@@ -320,7 +338,7 @@ image_params_read(json_t *body, struct image_request *rq, const char **model, st
 		return -1;
 	json_object_foreach(body, name, v)
 	{
-		int p = 0;
+		int p;
 
 		if (json_is_null(v) || !strcmp(name, "prompt"))
 			continue;
@@ -329,15 +347,11 @@ image_params_read(json_t *body, struct image_request *rq, const char **model, st
 				return -1;
 			continue;
 		}
-		while (p < PARAM__MAX && strcmp(name, image_param_name((enum image_param)p)) != 0)
-			p++;
-		if (p == PARAM__MAX) {
+		p = image_param_by_name(name);
+		if (p < 0)
 			note_unknown(rq, name, ++unknown);
-			continue;
-		}
-		if (readers[p](name, v, rq, e) < 0)
+		else if (image_param_set(rq, (enum image_param)p, v, e) < 0)
 			return -1;
-		rq->given |= PARAM_BIT(p);
 	}
 	return 0;
 }

@@ -3,16 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "access/fingerprint.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "files/imaging.h"
+#include "job/attempts.h"
 #include "job/intent.h"
+#include "job/retry.h"
+#include "job/slots.h"
+#include "job/usual_time.h"
 #include "net/upstream.h"
 
-#define PROMPT_CLIP_CHARS 50
-#define RECOVERY_MS       5000 /* for one row of a lost job */
-#define PROMPT_LOG_BYTES  2048 /* a log line is no larger than a pipe takes at once */
+#define RECOVERY_MS 5000 /* for one row of a lost job */
 
 /* A job whose process died: nobody waits for it any more, but what became of it is written down. */
 static void
@@ -36,7 +37,8 @@ image_engine_open(struct image_engine *g, const struct config *c, const char *pr
 	if (filestore_open(&g->files, c->files.url, c->state_dir, (uint64_t)c->limits.image_bytes,
 			   (uint64_t)c->limits.image_pixels, (uint64_t)c->files.max_bytes, e) < 0 ||
 	    imaging_init(e) < 0 || upstream_init(e) < 0 ||
-	    intent_open(c->state_dir, program, max_in_flight, e) < 0)
+	    intent_open(c->state_dir, program, max_in_flight, e) < 0 ||
+	    slots_open(c->state_dir, e) < 0 || usual_time_open(c->state_dir, e) < 0)
 		return -1;
 	return intent_recover(c->state_dir, end_lost_job, store, e) < 0 ? -1 : 0;
 }
@@ -44,6 +46,8 @@ image_engine_open(struct image_engine *g, const struct config *c, const char *pr
 void
 image_engine_done(struct image_engine *g)
 {
+	usual_time_close();
+	slots_close();
 	intent_close();
 	upstream_shutdown();
 	filestore_free(g->files);
@@ -85,19 +89,19 @@ resolve_model(const struct config *c, struct image_job *job, struct err *e)
 {
 	const char *asked = job->model_asked ? job->model_asked : c->defaults.image_model;
 
-	job->model = config_model(c, asked);
-	if (!job->model)
+	job->asked = job->model = config_model(c, asked);
+	if (!job->asked)
 		return no_such_model(c, asked, e);
-	if (job->model->type != MODEL_IMAGE)
-		return not_an_image_model(c, job->model, e);
+	if (job->asked->type != MODEL_IMAGE)
+		return not_an_image_model(c, job->asked, e);
 	return 0;
 }
 
 /* What the model cannot do is refused, or dropped and said so. */
 static int
-check_against_model(struct image_job *job, const struct image_caps *caps, struct err *e)
+check_against_model(const struct image_request *rq, struct receipt *receipt,
+		    const struct image_caps *caps, struct err *e)
 {
-	const struct image_request *rq = job->rq;
 	/* Served here, whatever the provider can do. */
 	const unsigned ours = PARAM_BIT(PARAM_RESPONSE_FORMAT) | PARAM_BIT(PARAM_OUTPUT_FORMAT) |
 			      PARAM_BIT(PARAM_OUTPUT_COMPRESSION) | PARAM_BIT(PARAM_N) |
@@ -113,77 +117,13 @@ check_against_model(struct image_job *job, const struct image_caps *caps, struct
 	for (int p = 0; p < PARAM__MAX; p++) {
 		if (!(rq->given & PARAM_BIT(p)) || (caps->keeps & PARAM_BIT(p)))
 			continue;
-		receipt_note(&job->receipt, (enum image_param)p, "%s",
+		receipt_note(receipt, (enum image_param)p, "%s",
 			     ours & PARAM_BIT(p) ? "served-here" : "dropped");
 	}
 	if (rq->stream) /* until this endpoint streams, a caller must not wait for events in vain */
 		return err_field(e, ERR_UNSUPPORTED, "stream", "false", "true");
-	(void)snprintf(job->receipt.unknown, sizeof(job->receipt.unknown), "%s", rq->unknown);
+	(void)snprintf(receipt->unknown, sizeof(receipt->unknown), "%s", rq->unknown);
 	return 0;
-}
-
-/* A job on its way: what the callbacks of a call need. */
-struct run {
-	struct image_job *job;
-	struct intent *intent;
-};
-
-static void
-on_stage(void *self, const char *stage)
-{
-	struct run *run = self;
-
-	intent_stage(run->intent,
-		     !strcmp(stage, "provider.submit") ? INTENT_SUBMITTING : INTENT_WAITING);
-}
-
-static void
-on_upstream_id(void *self, const char *id)
-{
-	intent_upstream_id(((struct run *)self)->intent, id);
-}
-
-static const char *
-credential_of(const struct provider_conf *p)
-{
-	if (p->api_keys.n)
-		return p->api_keys.v[0];
-	return p->token ? p->token : "";
-}
-
-/* The lines that people look for (contract, section 7). */
-static void
-log_start(const struct config *c, const struct image_job *job, const char *credential)
-{
-	const struct image_request *rq = job->rq;
-	struct log_hold lines;
-	char prompt[PROMPT_LOG_BYTES], print[FINGERPRINT_TEXT] = "none";
-
-	switch (c->log.prompts) {
-	case PROMPTS_NONE: prompt[0] = '\0'; break;
-	case PROMPTS_HASH: fingerprint(rq->prompt, strlen(rq->prompt), prompt); break;
-	case PROMPTS_CLIP:
-		utf8_clip(prompt, sizeof(prompt), rq->prompt, strlen(rq->prompt),
-			  PROMPT_CLIP_CHARS);
-		break;
-	case PROMPTS_FULL:
-		utf8_clip(prompt, sizeof(prompt), rq->prompt, strlen(rq->prompt), sizeof(prompt));
-		break;
-	}
-	if (*credential)
-		fingerprint(credential, strlen(credential), print);
-	log_hold(&lines);
-	log_info(job->request_id,
-		 "Image generation: stream=%s, use_ws=False, response_format=%s, n=%u, "
-		 "token=fp:%s, "
-		 "model=%s, provider=%s, prompt='%s'",
-		 rq->stream ? "True" : "False",
-		 rq->response_format == RESPONSE_B64 ? "b64_json" : "url", rq->n, print,
-		 job->model->id, job->model->provider, prompt);
-	if (job->model->provider_conf->dialect != DIALECT_PREVIEW)
-		log_info(job->request_id, "Using HTTP API mode for image generation (%s)",
-			 rq->stream ? "streaming" : "non-streaming");
-	log_release(&lines);
 }
 
 /* Whatever format the provider answered in, the caller gets the one it asked for. */
@@ -213,53 +153,76 @@ convert(struct image_engine *g, struct image_job *job, struct err *e)
 	return rc;
 }
 
-static int
-call_provider(struct image_engine *g, struct image_job *job, const struct provider_driver *driver,
-	      struct err *e)
+/* What the model cannot do is refused before anything is bought; else it is the job's model now. */
+__attribute__((noinline)) static int /* its receipt must not lie on a stack that waits */
+choose_model(struct image_engine *g, struct image_job *job, const struct model_conf *m,
+	     struct err *e)
 {
-	const struct provider_conf *p = job->model->provider_conf;
-	struct run run = { .job = job };
-	int rc;
+	const struct provider_driver *driver = provider_driver(m->provider_conf->dialect);
+	struct receipt receipt = { 0 };
 
-	job->call = (struct image_call){
-		.rq = job->rq,
-		.provider = p,
-		.model = job->model->upstream_model,
-		.credential = credential_of(p),
-		.files = g->files,
-		.deadline = job->deadline,
-		.ledger = job->ledger,
-		.receipt = &job->receipt,
-		.on_stage = on_stage,
-		.on_upstream_id = on_upstream_id,
-		.self = &run,
-		.usage_total = -1,
-	};
-	run.intent = intent_take(job->request_id, job->key_id, job->model->id, p->name);
-	if (!run.intent)
-		return err_set(e, ERR_OVERLOADED, "no place left to note a job");
-	log_start(g->config, job, job->call.credential);
-	job->attempts++;
-	job->mode = p->dialect == DIALECT_PREVIEW ? "local" : "http";
-	rc = driver->generate(&job->call, e);
-	if (rc == 0) {
-		intent_stage(run.intent, INTENT_STORING);
-		rc = convert(g, job, e);
+	if (check_against_model(job->rq, &receipt, driver->caps(m->upstream_model), e) < 0 ||
+	    filestore_room(g->files, job->rq->n, e) < 0)
+		return -1;
+	job->model = m;
+	job->receipt = receipt;
+	return 0;
+}
+
+/* The models of `fallback`, in order, as long as nothing can have been bought. */
+static int
+ask_others(struct image_engine *g, struct image_job *job, struct err *e)
+{
+	const struct strings *others = &job->asked->fallback;
+	int rc = -1;
+
+	for (size_t i = 0; rc < 0 && i < others->n && retry_elsewhere(e) && !job->call.nimages;
+	     i++) {
+		const struct model_conf *m = config_model(g->config, others->v[i]);
+		struct err why;
+
+		if (!m || m->type != MODEL_IMAGE || deadline_over(&job->deadline))
+			continue;
+		if (choose_model(g, job, m, &why) < 0)
+			log_info(job->request_id, "fallback %s is passed over: %s %s", m->id,
+				 err_code(&why), why.param);
+		else
+			rc = attempts_run(g, job, e);
 	}
-	intent_release(run.intent);
 	return rc;
+}
+
+/* Pictures that came are in the answer, and paid for, whatever happened then. */
+static int
+account_for(const struct image_job *job, struct err *e)
+{
+	unsigned came = job->call.nimages;
+	const struct err was = *e;
+
+	if (!came)
+		return -1;
+	if (job->model->provider_conf->dialect != DIALECT_PREVIEW)
+		e->may_have_been_billed = true;
+	if (strcmp(err_type(e), "upstream_error") != 0 || came >= job->rq->n)
+		return -1;
+	if (was.kind != ERR_IMAGES_INCOMPLETE)
+		err_detail(e, "%s %s", err_code(&was), was.detail);
+	e->kind = ERR_IMAGES_INCOMPLETE;
+	e->status = e->party = e->retry_after_s = 0;
+	e->param[0] = '\0';
+	(void)snprintf(e->expected, sizeof(e->expected), "%u", job->rq->n);
+	(void)snprintf(e->found, sizeof(e->found), "%u", came);
+	return -1;
 }
 
 int
 image_run(struct image_engine *g, struct image_job *job, struct err *e)
 {
-	const struct provider_driver *driver;
-
 	if (resolve_model(g->config, job, e) < 0)
 		return -1;
-	driver = provider_driver(job->model->provider_conf->dialect);
-	if (check_against_model(job, driver->caps(job->model->upstream_model), e) < 0 ||
-	    filestore_room(g->files, job->rq->n, e) < 0)
+	if (choose_model(g, job, job->asked, e) < 0)
 		return -1;
-	return call_provider(g, job, driver, e);
+	if (attempts_run(g, job, e) < 0 && ask_others(g, job, e) < 0)
+		return account_for(job, e);
+	return convert(g, job, e) < 0 ? account_for(job, e) : 0;
 }

@@ -5,8 +5,9 @@
  *
  * A synchronous request, a chat turn and a task build the same struct image_request and call the same
  * image_run(): resolve the model, check the parameters against what it can do, see that there is
- * room, note the intent, call the provider, convert what came to what was asked.  They differ only in
- * who waits and for how long.  Blocking, inside the deadline.
+ * room, ask the provider (job/attempts.h), ask the next model of `fallback` when nothing can have been
+ * bought, convert what came to what was asked.  They differ only in who waits and for how long.
+ * Blocking, inside the deadline.
  */
 #include <jansson.h>
 
@@ -41,14 +42,19 @@ struct image_job {
 	struct ledger *ledger;
 
 	/* Filled, as far as it got, whether it succeeded or not. */
-	const struct model_conf *model;
+	const struct model_conf *asked; /* what was asked for; its habits are the answer's */
+	const struct model_conf *model; /* what was used: a fallback, when that is another */
 	struct receipt receipt;
 	unsigned attempts;      /* calls made to providers */
-	const char *mode;       /* "http", "local", later "ws", "async" */
+	const char *after;      /* the code of the attempt that failed last, or NULL */
+	const char *mode;       /* "http", "local", "async", later "ws" */
 	struct image_call call; /* call.images[0 .. nimages) are the pictures, as asked */
 };
 
-/* 0, or -1 with *e; then job->call.nimages pictures are there all the same. */
+/*
+ * 0, or -1 with *e; then job->call.nimages pictures are there all the same, and where a provider's failure
+ * is the reason *e is ERR_IMAGES_INCOMPLETE.
+ */
 int image_run(struct image_engine *g, struct image_job *job, struct err *e);
 
 /*
@@ -58,6 +64,9 @@ int image_run(struct image_engine *g, struct image_job *job, struct err *e);
  * 0 or -1: ERR_MISSING, ERR_TYPE, ERR_VALUE, ERR_ABOVE_MAX, ERR_BELOW_MIN, ERR_TOO_LONG.
  */
 int image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e);
+/* One parameter; texts are borrowed from v. */
+int image_param_set(struct image_request *rq, enum image_param p, const json_t *v, struct err *e);
+int image_param_by_name(const char *name); /* enum image_param; -1: there is none of that name */
 
 #define PROMPT_CHARS_MAX 32000
 

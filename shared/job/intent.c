@@ -15,12 +15,14 @@
 
 #include "base/cleanup.h"
 #include "base/deadline.h"
+#include "job/run_folder.h"
 
 /*
  * The file: a header, then the slots, each some whole cache lines so that two threads never write the
  * same one.  Another version of Easel may find it after an upgrade: the header says what it is, and the
  * fields of a slot keep their places as long as FILE_VERSION stays.
  */
+#define FOLDER       "intent"
 #define FILE_MAGIC   0x746e65746e49736cU
 #define FILE_VERSION 1
 #define CACHE_LINE   64
@@ -64,39 +66,6 @@ static const char *const stage_names[] = {
 	[INTENT_STORING] = "store",
 };
 #define STAGES (sizeof(stage_names) / sizeof(*stage_names))
-
-static int
-failed(struct err *e, const char *what)
-{
-	int saved = errno;
-
-	if (saved == ENOSPC || saved == EDQUOT)
-		(void)err_set(e, ERR_STORAGE_FULL, "intent");
-	else
-		(void)err_set(e, ERR_CONFIG, "state_dir/run/intent cannot be used.");
-	err_detail(e, "run/intent: %s: %s", what, strerror(saved));
-	return -1;
-}
-
-/* Opens state_dir/run/intent, making what lacks of it. */
-static int
-open_folder(const char *state_dir, struct err *e)
-{
-	static const char *const below[] = { "run", "intent" };
-	int dir;
-
-	if (mkdir(state_dir, 0700) < 0 && errno != EEXIST)
-		return failed(e, "mkdir");
-	dir = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	for (size_t i = 0; dir >= 0 && i < sizeof(below) / sizeof(*below); i++) {
-		AUTO_FD int up = dir;
-
-		dir = mkdirat(up, below[i], 0700) < 0 && errno != EEXIST
-			      ? -1
-			      : openat(up, below[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	}
-	return dir < 0 ? failed(e, "open") : dir;
-}
 
 /* Is the file that `fd` is still the one under this name? */
 static bool
@@ -168,13 +137,13 @@ intent_open(const char *state_dir, const char *program, unsigned slots, struct e
 {
 	if (own.map || !slots || slots > SLOTS_MAX)
 		return err_set(e, ERR_INTERNAL, "intent_open: %u slots", slots);
-	own.dir = open_folder(state_dir, e);
+	own.dir = run_folder_open(state_dir, FOLDER, e);
 	if (own.dir < 0)
 		return -1;
 	own.free_slots = calloc(slots, sizeof(*own.free_slots));
 	own.fd = make_locked(own.dir, program, own.name, sizeof(own.name));
 	if (!own.free_slots || own.fd < 0 || map_file(own.fd, slots, program) < 0) {
-		(void)failed(e, "make");
+		(void)run_folder_failed(e, FOLDER, "make");
 		if (own.fd >= 0)
 			(void)unlinkat(own.dir, own.name, 0);
 		intent_close();
@@ -332,7 +301,7 @@ int
 intent_recover(const char *state_dir, void (*fn)(const struct job_record *j, void *arg), void *arg,
 	       struct err *e)
 {
-	int dir = open_folder(state_dir, e), n = 0;
+	int dir = run_folder_open(state_dir, FOLDER, e), n = 0;
 	struct dirent *entry;
 	DIR *list;
 
@@ -340,7 +309,7 @@ intent_recover(const char *state_dir, void (*fn)(const struct job_record *j, voi
 		return -1;
 	list = fdopendir(dir);
 	if (!list) {
-		(void)failed(e, "list");
+		(void)run_folder_failed(e, FOLDER, "list");
 		(void)close(dir);
 		return -1;
 	}

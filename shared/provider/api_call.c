@@ -55,30 +55,11 @@ api_call(struct image_call *call, const struct api_ask *ask, struct picture_answ
 	return rc;
 }
 
-int
-image_call_incomplete(const struct image_call *call, struct err *e)
-{
-	char detail[sizeof(e->detail)];
-
-	if (!call->nimages || e->kind == ERR_IMAGES_INCOMPLETE)
-		return -1;
-	e->may_have_been_billed = true;
-	if (e->kind == ERR_DEADLINE)
-		return -1;
-	(void)snprintf(detail, sizeof(detail), "%s %s", err_code(e), e->about);
-	e->kind = ERR_IMAGES_INCOMPLETE;
-	e->status = e->party = e->retry_after_s = 0;
-	e->param[0] = e->about[0] = '\0';
-	(void)snprintf(e->expected, sizeof(e->expected), "%u", call->rq->n);
-	(void)snprintf(e->found, sizeof(e->found), "%u", call->nimages);
-	err_detail(e, "%s", detail);
-	return -1;
-}
-
 void
 image_call_begin(struct image_call *call)
 {
-	call->nimages = 0;
+	if (call->nimages)
+		return;
 	image_call_done(call);
 	call->upstream_request_id[0] = call->background[0] = call->quality[0] = '\0';
 	call->usage_input = call->usage_output = call->usage_total = -1;

@@ -24,13 +24,9 @@ int api_call(struct image_call *call, const struct api_ask *ask, struct picture_
 	     struct upstream_head *head, struct err *e);
 
 /*
- * After a failure of a call that gives its pictures one by one: those that came are bought, and unless
- * the deadline passed the error becomes ERR_IMAGES_INCOMPLETE; what the provider said stays in it.
- * Nothing when there are none.  Always -1.
+ * What a call gives back is as before the first answer; unless there are pictures of an earlier attempt:
+ * then it goes on.
  */
-int image_call_incomplete(const struct image_call *call, struct err *e);
-
-/* Everything that a call gives back is as before the first answer. */
 void image_call_begin(struct image_call *call);
 
 #endif

@@ -27,7 +27,7 @@ struct image_caps {
 	const char *sizes;   /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
 };
 
-/* One call for pictures: what goes in, what comes out. */
+/* One call for pictures: what goes in, what comes out.  What comes out is zero before. */
 struct image_call {
 	const struct image_request *rq;
 	const struct provider_conf *provider;
@@ -60,7 +60,11 @@ struct provider_driver {
 	enum dialect dialect;
 	/* The capabilities of a model; never NULL. */
 	const struct image_caps *(*caps)(const char *upstream_model);
-	/* 0: rq->n pictures are in call->images.  -1: as many as came. */
+	/*
+	 * 0: rq->n pictures are in call->images.  -1: as many as came.  Those that are there at the
+	 * beginning came in an earlier attempt: only what lacks is asked for.  may_have_been_billed
+	 * is about that; that the pictures were billed is known.
+	 */
 	int (*generate)(struct image_call *call, struct err *e);
 };
 

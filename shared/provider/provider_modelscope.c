@@ -195,7 +195,7 @@ modelscope_generate(struct image_call *call, struct err *e)
 		return -1;
 	while (call->nimages < want)
 		if (generate_one(call, &w, e) < 0)
-			return image_call_incomplete(call, e);
+			return -1;
 	return 0;
 }
 

@@ -206,12 +206,8 @@ openai_generate(struct image_call *call, struct err *e)
 	while (call->nimages < want) {
 		unsigned left = want - call->nimages;
 
-		if (generate_some(call, left < caps->n_max ? left : caps->n_max, e) < 0) {
-			/* Those that came are bought, whatever became of this one. */
-			if (call->nimages)
-				e->may_have_been_billed = true;
+		if (generate_some(call, left < caps->n_max ? left : caps->n_max, e) < 0)
 			return -1;
-		}
 	}
 	return 0;
 }

@@ -72,7 +72,7 @@ draw_all(struct image_call *call, struct err *e)
 		.compression = rq->output_compression,
 	};
 
-	for (unsigned i = 0; i < rq->n; i++) {
+	for (unsigned i = call->nimages; i < rq->n; i++) {
 		what.index = i;
 		if (imaging_draw(call->files, &what, &call->images[i], &call->deadline, e) < 0) {
 			/* Only the installation's own limit can be meant: it is about the size. */
@@ -92,7 +92,6 @@ generate(struct image_call *call, struct err *e)
 	int64_t begin = clock_us();
 	int rc;
 
-	call->nimages = 0;
 	call->usage_input = call->usage_output = call->usage_total = -1;
 	call->usage_input_text = call->usage_input_image = -1;
 	if (check(call->rq, e) < 0)

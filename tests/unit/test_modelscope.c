@@ -1035,13 +1035,10 @@ pictures_that_came_stay_when_a_later_task_fails(void **state)
 	(void)state;
 	START(&s, steps);
 	attempt_run(&t, &s, QWEN, 10000);
-	expect_failure(&t, ERR_IMAGES_INCOMPLETE, "provider.poll", true, "");
+	/* That some came is said by whoever asked for them all: job/image_run.c. */
+	expect_failure(&t, ERR_UP_FAILED, "provider.poll", true, "");
 	assert_int_equal(t.call.nimages, 1);
-	assert_string_equal(t.e.expected, "3");
-	assert_string_equal(t.e.found, "1");
 	assert_string_equal(t.e.upstream.message, "no luck");
-	assert_non_null(strstr(t.e.detail, "upstream_failed"));
-	assert_int_equal(err_status(&t.e), 502);
 	assert_int_equal(atomic_load(&s.said), 4);
 }
 

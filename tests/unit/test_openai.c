@@ -550,7 +550,7 @@ a_model_that_makes_one_at_a_time_is_asked_several_times(void **state)
 }
 
 static void
-a_later_call_that_fails_leaves_the_earlier_pictures_and_their_bill(void **state)
+what_lacks_after_a_failure_can_be_asked_for_again(void **state)
 {
 	AUTO(script) s = { .n = 0 };
 	AUTO(attempt) t = { .rq = wish(3) };
@@ -560,9 +560,14 @@ a_later_call_that_fails_leaves_the_earlier_pictures_and_their_bill(void **state)
 		script_add(&s, "200 OK", "application/json", "{\"data\":[{\"b64_json\":\"%s\"}]}",
 			   picture_text(i));
 	script_add(&s, "429 Too Many", "application/json", "{\"error\":{\"message\":\"slow\"}}");
+	script_add(&s, "200 OK", "application/json", "{\"data\":[{\"b64_json\":\"%s\"}]}",
+		   picture_text(2));
 	script_start(&s);
 	attempt_run(&t, &s, "dall-e-3", 10000);
-	expect_failure(&t, ERR_UP_RATE, 2, true);
+	/* What was refused was not billed; that two pictures came is seen by their number. */
+	expect_failure(&t, ERR_UP_RATE, 2, false);
+	t.rc = provider_openai.generate(&t.call, &t.e);
+	expect_pictures(&t, 3);
 }
 
 static void
@@ -1006,7 +1011,7 @@ main(void)
 		cmocka_unit_test(too_few_pictures_are_an_error_that_keeps_them),
 		cmocka_unit_test(a_model_that_makes_one_at_a_time_is_asked_several_times),
 		cmocka_unit_test(
-			a_later_call_that_fails_leaves_the_earlier_pictures_and_their_bill),
+			what_lacks_after_a_failure_can_be_asked_for_again),
 		cmocka_unit_test(answers_without_a_picture_say_why),
 		cmocka_unit_test(an_answer_around_the_pictures_has_its_limit),
 		cmocka_unit_test(pictures_that_came_whole_survive_a_cut),

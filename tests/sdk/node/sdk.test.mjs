@@ -135,7 +135,7 @@ test("error: the provider's 429 is retried", async () => {
   const error = await failure(client.images.generate({ model: "gpt-image-1@status=429", prompt: text }));
   assert.ok(error instanceof OpenAI.RateLimitError);
   assert.equal(error.code, "upstream_rate_limited");
-  assert.equal((await callsFor(text)).length, 3);
+  assert.equal((await callsFor(text)).length, 9); // three attempts of each of the three requests
 });
 
 test("error: an unknown key", async () => {

@@ -1,0 +1,79 @@
+#include "job/attempt_log.h"
+
+#include <string.h>
+
+#include "access/fingerprint.h"
+#include "base/log.h"
+#include "base/utf8.h"
+
+#define PROMPT_CLIP_CHARS 50
+#define PROMPT_LOG_BYTES  2048 /* a log line is no larger than a pipe takes at once */
+#define PRINT_BYTES       (FINGERPRINT_TEXT + 4)
+
+/* "fp:7c1d90ab", or "fp:none" where no key is needed. */
+static const char *
+print_of(const char *credential, char out[PRINT_BYTES])
+{
+	memcpy(out, "fp:none", sizeof("fp:none"));
+	if (*credential)
+		fingerprint(credential, strlen(credential), out + 3);
+	return out;
+}
+
+void
+attempt_log_start(const struct config *c, const struct image_job *job)
+{
+	const struct image_request *rq = job->rq;
+	char prompt[PROMPT_LOG_BYTES], print[PRINT_BYTES];
+	struct log_hold hold;
+
+	switch (c->log.prompts) {
+	case PROMPTS_NONE: prompt[0] = '\0'; break;
+	case PROMPTS_HASH: fingerprint(rq->prompt, strlen(rq->prompt), prompt); break;
+	case PROMPTS_CLIP:
+		utf8_clip(prompt, sizeof(prompt), rq->prompt, strlen(rq->prompt),
+			  PROMPT_CLIP_CHARS);
+		break;
+	case PROMPTS_FULL:
+		utf8_clip(prompt, sizeof(prompt), rq->prompt, strlen(rq->prompt), sizeof(prompt));
+		break;
+	}
+	log_hold(&hold);
+	log_info(job->request_id,
+		 "Image generation: stream=%s, use_ws=False, response_format=%s, n=%u, token=%s, "
+		 "model=%s, provider=%s, prompt='%s'",
+		 rq->stream ? "True" : "False",
+		 rq->response_format == RESPONSE_B64 ? "b64_json" : "url", rq->n,
+		 print_of(job->call.credential, print), job->model->id, job->model->provider,
+		 prompt);
+	if (job->model->provider_conf->dialect != DIALECT_PREVIEW)
+		log_info(job->request_id, "Using HTTP API mode for image generation (%s)",
+			 rq->stream ? "streaming" : "non-streaming");
+	log_release(&hold);
+}
+
+void
+attempt_log_again(const struct image_job *job)
+{
+	char print[PRINT_BYTES];
+
+	log_info(job->request_id, "attempt %u of %s: provider=%s, key=%s, after %s",
+		 job->attempts + 1, job->model->id, job->model->provider,
+		 print_of(job->call.credential, print), job->after ? job->after : "-");
+}
+
+void
+attempt_log_aside(const struct image_job *job, const char *credential, int64_t ms, const char *why)
+{
+	char print[PRINT_BYTES];
+
+	log_warn(job->request_id, "key=%s of provider=%s is left aside for %lld s: %s",
+		 print_of(credential, print), job->model->provider, (long long)(ms + 999) / 1000,
+		 why);
+}
+
+void
+attempt_log_degrade(const struct image_job *job, const char *step, const char *why)
+{
+	log_info(job->request_id, "degrade %s: %s, %s", job->model->id, step, why);
+}
