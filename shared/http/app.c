@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "http/frame.h"
+#include "http/watchdog.h"
 
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78 /* EX_CONFIG of sysexits.h: what --check promises */
@@ -108,7 +109,8 @@ serve_cgi(const struct app *app, const struct config *c)
 		conn_free(conn);
 		return 1;
 	}
-	frame_serve(&f, conn, clock_us());
+	watchdog_use_alarm();
+	frame_serve(&f, conn, clock_us(), 0);
 	frame_close(&f);
 	conn_free(conn);
 	return 0;
