@@ -19,7 +19,7 @@
 
 #define WATCHDOG_LOOK_MS   500
 #define WATCHDOG_MARGIN_MS 2000  /* beyond a request's time */
-#define WATCHDOG_SIGN_MS   20000 /* between two signs of life of an idle worker */
+#define WATCHDOG_SIGN_MS   10000 /* between two signs of life of an idle worker */
 
 struct watchdog;
 
