@@ -46,7 +46,8 @@ name_limit(const struct request *r, const struct config *c, struct err *e)
 	bool upload = uri && strstr(uri, "/images/edits");
 
 	(void)snprintf(e->expected, sizeof(e->expected), "at most %lld bytes",
-		       (long long)(upload ? c->limits.upload_bytes : c->limits.json_bytes));
+		       (long long)config_ceiling_bytes(c, upload ? c->limits.upload_bytes
+								 : c->limits.json_bytes));
 	(void)snprintf(e->found, sizeof(e->found), "more"); /* how much it was is not handed on */
 }
 

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "http/frame.h"
+#include "http/watchdog.h"
 
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78 /* EX_CONFIG of sysexits.h: what --check promises */
@@ -124,7 +125,8 @@ serve_cgi(const struct app *app, const struct config *c)
 	} else if (frame_open(&f, app, c, &e) < 0) {
 		answer_cannot_start(&e);
 	} else {
-		frame_serve(&f, conn, clock_us());
+		watchdog_use_alarm();
+		frame_serve(&f, conn, clock_us(), 0);
 	}
 	frame_close(&f);
 	conn_free(conn);

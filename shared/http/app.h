@@ -20,8 +20,9 @@
 typedef int handler_fn(struct request *r, void *state, struct err *e);
 
 enum {
-	ROUTE_OPEN = 1 << 0,  /* needs no credential */
-	ROUTE_ERRORS = 1 << 1 /* also judges requests that no route matches: the fallback */
+	ROUTE_OPEN = 1 << 0,   /* needs no credential */
+	ROUTE_ERRORS = 1 << 1, /* also judges requests that no route matches: the fallback */
+	ROUTE_SPENDS = 1 << 2  /* can cost money: [limits] per key hold here */
 };
 
 struct route {

@@ -19,11 +19,11 @@
 
 #include "base/log.h"
 #include "http/frame.h"
+#include "http/watchdog.h"
 
 #define ACCEPTORS    4
 #define PARK_S       30
 #define ACCEPT_S     5
-#define SHED_EXTRA   64  /* threads beyond max_in_flight that only wait briefly and shed */
 #define SHED_WAIT_MS 250 /* how long a request beyond the limit waits for a place */
 #ifdef EASEL_SANITIZED
 #define STACK_BYTES (1 << 20)
@@ -170,7 +170,7 @@ take_place(void)
 static void
 one_request(struct conn *conn, int fd)
 {
-	int64_t now_us = clock_us();
+	int64_t now_us = clock_us(), waited_us;
 	bool place, served;
 
 	(void)pthread_mutex_lock(&pool.lock);
@@ -178,10 +178,11 @@ one_request(struct conn *conn, int fd)
 	replace_acceptor();
 	place = take_place();
 	(void)pthread_mutex_unlock(&pool.lock);
+	waited_us = clock_us() - now_us;
 
 	served = conn_open(conn, fd) == 0;
 	if (served && place)
-		frame_serve(pool.frame, conn, now_us);
+		frame_serve(pool.frame, conn, now_us, waited_us);
 	else if (served)
 		frame_shed(pool.frame, conn, now_us);
 
@@ -299,6 +300,7 @@ wait_for_end(const sigset_t *signals)
 		int sig = sigtimedwait(signals, NULL, &tick);
 		int64_t now_us, served, idle_us;
 
+		watchdog_alive();
 		if (sig == SIGTERM || sig == SIGINT)
 			return true;
 		if (sig == SIGQUIT)
@@ -324,6 +326,7 @@ drain(int64_t ms)
 	int64_t left;
 
 	do {
+		watchdog_alive();
 		(void)pthread_mutex_lock(&pool.lock);
 		left = pool.threads;
 		(void)pthread_mutex_unlock(&pool.lock);
