@@ -112,10 +112,12 @@ docs: all
 	$(Q)$(BUILD)/easel explain --markdown > docs/errors.md
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/easel $(DESTDIR)$(PREFIX)/share/easel
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin libexec/easel share/easel/apache share/easel/cgi)
 	install -m 0755 $(BUILD)/easel $(DESTDIR)$(PREFIX)/bin/easel
 	install -m 0755 $(apps) $(IMAGE) $(DESTDIR)$(PREFIX)/libexec/easel
-	install -m 0644 lighttpd/* $(DESTDIR)$(PREFIX)/share/easel
+	install -m 0644 lighttpd/*.in $(DESTDIR)$(PREFIX)/share/easel
+	install -m 0644 lighttpd/apache/*.in $(DESTDIR)$(PREFIX)/share/easel/apache
+	install -m 0644 lighttpd/cgi/*.in $(DESTDIR)$(PREFIX)/share/easel/cgi
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))

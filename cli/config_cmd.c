@@ -2,6 +2,7 @@
  * easel config: check, show, reference
  */
 #include "cli.h"
+#include "tls.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -14,13 +15,18 @@ cmd_config_check(const struct command *c, int argc, char **argv)
 	AUTO_PTR(config) conf = NULL;
 	const struct opt opts[] = { OPT_CONFIG(file), OPT_JSON(json), { NULL } };
 	int n = options_read(c, opts, argc, argv, NULL, 0), status;
+	char seen[TLS_SEEN_BYTES];
 	json_t *warnings;
+	struct err e;
 
 	if (n < 0)
 		return OPTIONS_EXIT(n);
 	status = load_config(file, json, &conf);
 	if (status)
 		return status;
+	if (conf->server.tls_certificate[0] &&
+	    tls_check(conf->server.tls_certificate, conf->server.tls_key, seen, &e) < 0)
+		return report(&e, json);
 	for (size_t i = 0; i < conf->warnings.n; i++)
 		say("warning: %s", conf->warnings.v[i]);
 	if (!json) {

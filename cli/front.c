@@ -11,7 +11,7 @@
 #include "listen.h"
 #include "template.h"
 
-#define TEMPLATE_MAX_BYTES ((size_t)256 * 1024)
+#define TEMPLATE_MAX_BYTES FRONT_TEXT_MAX_BYTES
 #define READ_SPARE_S       30 /* above the longest deadline */
 #define GRACEFUL_SPARE_S   10 /* above the programs' drain time */
 #define WRITE_IDLE_LEAST_S 360
@@ -113,11 +113,13 @@ write_web_error(const char *run, const struct web_error *w, struct err *e)
 
 /* Places and the text of their values. */
 struct filling {
-	struct place places[NPROGRAMS + 20];
-	char names[NPROGRAMS][PROGRAM_NAME_MAX + 16];
+	struct place places[2 * NPROGRAMS + 28];
+	char names[2 * NPROGRAMS][PROGRAM_NAME_MAX + 16];
 	char numbers[16][24];
 	char dirs[3][PATH_MAX];
-	size_t n, nnumbers;
+	char server_name[256], file[PATH_MAX];
+	struct address address;
+	size_t n, nnames, nnumbers;
 };
 
 static void
@@ -135,16 +137,31 @@ add_number(struct filling *f, const char *name, int64_t value)
 	add(f, name, text);
 }
 
+/* "SOCKET_IMAGES_EDITS" for "images-edits" */
 static void
-add_sockets(struct filling *f, const struct programs *p)
+add_of_program(struct filling *f, const char *what, const char *program, const char *value)
 {
-	for (size_t i = 0; i < NPROGRAMS; i++) {
-		char *name = f->names[i];
+	char *name = f->names[f->nnames++];
 
-		(void)snprintf(name, sizeof(f->names[0]), "SOCKET_%s", program_names[i]);
-		for (char *c = name; *c; c++)
-			*c = *c == '-' ? '_' : (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
-		add(f, name, p->socket[i]);
+	(void)snprintf(name, sizeof(f->names[0]), "%s_%s", what, program);
+	for (char *c = name; *c; c++)
+		*c = *c == '-' ? '_' : (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+	add(f, name, value);
+}
+
+/* Where each program is reached; one that is not there has the fallback in its place. */
+static void
+add_programs(struct filling *f, const struct programs *p)
+{
+	const char *fallback = "";
+
+	for (size_t i = 0; i < NPROGRAMS; i++)
+		if (!strcmp(program_names[i], "fallback"))
+			fallback = p->path[i];
+	for (size_t i = 0; i < NPROGRAMS; i++) {
+		add_of_program(f, "SOCKET", program_names[i], p->socket[i]);
+		add_of_program(f, "PROGRAM", program_names[i],
+			       p->path[i][0] ? p->path[i] : fallback);
 	}
 }
 
@@ -174,73 +191,123 @@ longest_silence_s(const struct config *c)
 	return most < SECONDS_MAX ? most : 0;
 }
 
-static int
-add_all(struct filling *f, const struct config *c, const struct state *s, const struct programs *p,
-	const char *url, int64_t max_fds, int64_t drain_ms, struct err *e)
+/* The host of public_url, for a web server that serves several. */
+static void
+add_server_name(struct filling *f, const struct config *c)
 {
-	int64_t silence_s = longest_silence_s(c), drain_s = (drain_ms + 999) / 1000;
+	const char *host = strstr(c->server.public_url, "://");
+
+	(void)snprintf(f->server_name, sizeof(f->server_name), "%.*s",
+		       host ? (int)strcspn(host + 3, "/:?#[") : 0, host ? host + 3 : "");
+	add(f, "SERVER_NAME", f->server_name[0] ? f->server_name : "easel.invalid");
+}
+
+/* A limit for Apache, which knows no larger number; 0 there: none. */
+static int64_t
+apache_bytes(int64_t bytes)
+{
+	int64_t kb = kilobytes(bytes);
+
+	return kb < INT32_MAX ? kb * 1024 : 0;
+}
+
+static void
+add_limits(struct filling *f, const struct config *c)
+{
+	int64_t json = c->limits.json_bytes, most = c->limits.upload_bytes;
+
+	/* A path that takes uploads takes JSON too. */
+	most = json && most ? (most > json ? most : json) : 0;
+	add_number(f, "JSON_KB", kilobytes(json));
+	add_number(f, "UPLOAD_KB", kilobytes(most));
+	add_number(f, "JSON_BYTES", apache_bytes(json));
+	add_number(f, "UPLOAD_BYTES", apache_bytes(most));
+}
+
+static int
+add_all(struct filling *f, const struct front_facts *k, struct err *e)
+{
+	const struct config *c = k->conf;
+	const struct state *s = k->state;
+	int64_t silence_s = longest_silence_s(c), drain_s = (k->drain_ms + 999) / 1000;
 	int64_t idle_s = silence_s > WRITE_IDLE_LEAST_S ? silence_s : WRITE_IDLE_LEAST_S;
 
 	if (path_join(f->dirs[0], s->run, "empty", e) < 0 ||
 	    path_join(f->dirs[1], s->run, "upload", e) < 0 ||
-	    path_join(f->dirs[2], s->run, "errors", e) < 0)
+	    path_join(f->dirs[2], s->run, "errors", e) < 0 ||
+	    address_parse(c->server.listen, &f->address, e) < 0)
 		return -1;
-	add(f, "LISTEN", url);
+	add(f, "LISTEN", k->url ? k->url : c->server.listen);
+	add(f, "HOST", f->address.host[0] ? f->address.host : "0.0.0.0");
+	add(f, "PORT", f->address.port);
+	add_server_name(f, c);
+	if (c->file[0] && !realpath(c->file, f->file))
+		return failed(e, c->file);
+	add(f, "CONFIG_FILE", f->file);
 	add(f, "EMPTY_DIR", f->dirs[0]);
 	add(f, "UPLOAD_DIR", f->dirs[1]);
 	add(f, "ERROR_DIR", f->dirs[2]);
 	add(f, "FILES_DIR", s->files);
+	add(f, "TLS_CERTIFICATE", c->server.tls_certificate);
+	add(f, "TLS_KEY", c->server.tls_key);
+	add(f, "TLS_SEEN", k->tls_seen ? k->tls_seen : "");
 	add_number(f, "BACKLOG", LISTEN_BACKLOG);
-	add_number(f, "MAX_FDS", max_fds);
-	add_number(f, "MAX_CONNECTIONS", max_fds / FDS_PER_CONNECTION);
+	add_number(f, "MAX_FDS", k->max_fds);
+	add_number(f, "MAX_CONNECTIONS", k->max_fds / FDS_PER_CONNECTION);
 	add_number(f, "WRITE_IDLE_S", silence_s ? idle_s : SECONDS_MAX);
-	add_number(f, "JSON_KB", kilobytes(c->limits.json_bytes));
-	add_number(f, "UPLOAD_KB",
-		   c->limits.json_bytes && c->limits.upload_bytes
-			   ? kilobytes(c->limits.upload_bytes > c->limits.json_bytes
-					       ? c->limits.upload_bytes
-					       : c->limits.json_bytes)
-			   : 0);
-	add_number(f, "GRACEFUL_S", drain_s + GRACEFUL_SPARE_S);
+	add_limits(f, c);
+	/* Never shorter than a request may last: a web server that is replaced finishes what it has. */
+	add_number(f, "GRACEFUL_S",
+		   !silence_s                               ? SECONDS_MAX
+		   : drain_s + GRACEFUL_SPARE_S > silence_s ? drain_s + GRACEFUL_SPARE_S
+							    : silence_s);
 	add_number(f, "READ_TIMEOUT_S", silence_s);
-	add_sockets(f, p);
+	add_programs(f, k->programs);
 	return 0;
 }
 
 static int
-write_config(struct filling *f, const struct state *s, struct err *e)
+add_template(const char *name, const struct filling *f, struct buf *out, struct err *e)
 {
 	static const char *const places[] = { "../lighttpd", "../share/easel", NULL };
 	AUTO(buf) template = BUF_INIT(TEMPLATE_MAX_BYTES);
-	AUTO(buf) text = BUF_INIT(TEMPLATE_MAX_BYTES);
 	char path[PATH_MAX];
 
-	if (find_installed("EASEL_SHARE", places, "lighttpd.conf.in", path) < 0)
+	if (find_installed("EASEL_SHARE", places, name, path) < 0)
 		return err_set(e, ERR_CONFIG,
-			       "lighttpd.conf.in was not found in ../lighttpd or ../share/easel "
-			       "beside this executable, or in $EASEL_SHARE.");
-	if (read_file(path, &template, e) < 0 ||
-	    template_fill(buf_str(&template), f->places, &text, e) < 0 ||
-	    path_join(path, s->run, "lighttpd.conf", e) < 0)
+			       "%s was not found in ../lighttpd or ../share/easel "
+			       "beside this executable, or in $EASEL_SHARE.",
+			       name);
+	if (read_file(path, &template, e) < 0)
 		return -1;
-	return write_file(path, text.p, text.len, e);
+	return template_fill(buf_str(&template), f->places, out, e);
 }
 
 int
-front_configure(const struct config *c, const struct state *s, const struct programs *p,
-		const char *url, int64_t max_fds, int64_t drain_ms, struct err *e)
+front_text(const char *template, const struct front_facts *k, struct buf *out, struct err *e)
 {
-	struct filling *f = calloc(1, sizeof(*f));
-	int rc = 0;
+	AUTO_FREE struct filling *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return err_set(e, ERR_INTERNAL, "out of memory");
-	for (size_t i = 0; i < NWEB_ERRORS && rc == 0; i++)
-		rc = write_web_error(s->run, &web_errors[i], e);
-	if (rc == 0)
-		rc = add_all(f, c, s, p, url, max_fds, drain_ms, e);
-	if (rc == 0)
-		rc = write_config(f, s, e);
-	free(f);
-	return rc;
+	if (add_all(f, k, e) < 0 || add_template(template, f, out, e) < 0)
+		return -1;
+	if (k->conf->server.tls_certificate[0] && k->tls_seen)
+		return add_template("lighttpd-tls.conf.in", f, out, e);
+	return 0;
+}
+
+int
+front_errors(const struct state *s, struct err *e)
+{
+	for (size_t i = 0; i < NWEB_ERRORS; i++)
+		if (write_web_error(s->run, &web_errors[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+int
+front_write(const char *path, const struct buf *text, struct err *e)
+{
+	return write_file(path, text->p, text->len, e);
 }

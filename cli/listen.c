@@ -134,6 +134,17 @@ front_listen(const char *listen, int64_t wait_ms, struct front *out, struct err 
 	return find_out(out, e);
 }
 
+void
+front_scheme(struct front *f, bool tls)
+{
+	const char *rest = strstr(f->url, "://");
+	char url[URL_TEXT];
+
+	if (rest &&
+	    snprintf(url, sizeof(url), "%s%s", tls ? "https" : "http", rest) < (int)sizeof(url))
+		(void)memcpy(f->url, url, sizeof(url));
+}
+
 int
 unix_listen(const char *path, struct err *e)
 {

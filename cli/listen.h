@@ -4,6 +4,7 @@
  * listen - the sockets that `easel serve` holds, and the lock on its state folder
  */
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -32,6 +33,9 @@ struct front {
  * 0, or -1: ERR_CONFIG (no such address, no permission), ERR_INTERNAL (in use).
  */
 int front_listen(const char *listen, int64_t wait_ms, struct front *out, struct err *e);
+
+/* Makes the URL one with TLS, or without. */
+void front_scheme(struct front *f, bool tls);
 
 /* A listening unix socket at `path`, mode 0600, in place of whatever socket was there.  Or -1. */
 int unix_listen(const char *path, struct err *e);

@@ -16,6 +16,8 @@ static const struct command commands[] = {
 	  "Print the effective configuration, secrets masked", cmd_config_show },
 	{ "config reference", "", "Print the page of all settings as Markdown",
 	  cmd_config_reference },
+	{ "config web-server", "apache | lighttpd-cgi [--config FILE]",
+	  "Print the configuration for another web server", cmd_config_web_server },
 	{ "explain", "[CODE] [--json | --markdown]",
 	  "Say what an error code means and what mends it", cmd_explain },
 	{ "keys create", "--name NAME [--scope A,B] [--expires 30d] [--json]",

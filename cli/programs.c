@@ -74,7 +74,7 @@ find_command(const char *name, char *out)
 }
 
 int
-programs_open(struct programs *p, const struct state *s, struct err *e)
+programs_find(struct programs *p, const struct state *s, struct err *e)
 {
 	static const char *const places[] = { "handlers", "../libexec/easel", NULL };
 	const char *fallback = NULL;
@@ -92,9 +92,6 @@ programs_open(struct programs *p, const struct state *s, struct err *e)
 			p->path[i][0] = '\0';
 			continue;
 		}
-		p->fd[i] = unix_listen(p->socket[i], e);
-		if (p->fd[i] < 0)
-			return -1;
 		p->count++;
 	}
 	if (!p->count)
@@ -103,8 +100,23 @@ programs_open(struct programs *p, const struct state *s, struct err *e)
 			       "executable, in ../libexec/easel or in "
 			       "$EASEL_LIBEXEC.");
 	for (size_t i = 0; i < NPROGRAMS; i++)
-		if (p->fd[i] < 0 && fallback && p->socket[i] != fallback)
+		if (!p->path[i][0] && fallback && p->socket[i] != fallback)
 			(void)memcpy(p->socket[i], fallback, strlen(fallback) + 1);
+	return 0;
+}
+
+int
+programs_open(struct programs *p, const struct state *s, struct err *e)
+{
+	if (programs_find(p, s, e) < 0)
+		return -1;
+	for (size_t i = 0; i < NPROGRAMS; i++) {
+		if (!p->path[i][0])
+			continue;
+		p->fd[i] = unix_listen(p->socket[i], e);
+		if (p->fd[i] < 0)
+			return -1;
+	}
 	return 0;
 }
 

@@ -24,7 +24,9 @@ struct programs {
 	char *envp[24];
 };
 
-/* Finds the executables and makes their sockets.  0, or -1: ERR_CONFIG (there are none), … */
+/* Finds the executables and names their sockets.  0, or -1: ERR_CONFIG (there are none), … */
+int programs_find(struct programs *p, const struct state *s, struct err *e);
+/* The same, and makes the sockets.  0 or -1. */
 int programs_open(struct programs *p, const struct state *s, struct err *e);
 void programs_close(struct programs *p);
 

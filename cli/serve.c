@@ -17,31 +17,15 @@
 #include "access/fingerprint.h"
 #include "base/log.h"
 #include "cli.h"
-#include "front.h"
-#include "programs.h"
-#include "state.h"
-#include "supervise.h"
+#include "serve.h"
 
-#define FRONT_FDS_MAX   16384 /* descriptors of the web server */
-#define FRONT_FDS_LEAST 3072  /* below it, a thousand waiting requests do not fit */
-#define PORT_WAIT_MS    2000  /* for the web server of a killed run to end */
-
-struct serve {
-	struct config *conf;
-	struct state state;
-	struct programs programs;
-	struct front front;
-	int signal_fd, config_fd, log_pipe[2];
-	char lighttpd[PATH_MAX], lighttpd_conf[PATH_MAX];
-	char listen_pid[LISTEN_PID_TEXT];
-	char *front_argv[6], *front_envp[8];
-	struct child children[NPROGRAMS + 1];
-	int64_t max_fds, drain_ms;
-};
+#define FRONT_FDS_LEAST 3072 /* below it, a thousand waiting requests do not fit */
+#define PORT_WAIT_MS    2000 /* for the web server of a killed run to end */
 
 static void
 serve_done(struct serve *s)
 {
+	reloading_done(&s->next);
 	programs_close(&s->programs);
 	if (s->front.fd >= 0)
 		(void)close(s->front.fd);
@@ -52,6 +36,7 @@ serve_done(struct serve *s)
 	for (int i = 0; i < 2; i++)
 		if (s->log_pipe[i] >= 0)
 			(void)close(s->log_pipe[i]);
+	buf_done(&s->front_text);
 	state_close(&s->state);
 	config_free(s->conf);
 }
@@ -68,8 +53,7 @@ set_limits(struct serve *s)
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
-		s->max_fds =
-			files.rlim_max < FRONT_FDS_MAX ? (int64_t)files.rlim_max : FRONT_FDS_MAX;
+		s->max_fds = files.rlim_max < FRONT_FDS ? (int64_t)files.rlim_max : FRONT_FDS;
 	}
 	if (s->max_fds < FRONT_FDS_LEAST)
 		log_warn(NULL,
@@ -82,8 +66,8 @@ set_limits(struct serve *s)
 #endif
 }
 
-static int
-prepare_store(const struct config *c, struct err *e)
+int
+serve_prepare_store(const struct config *c, struct err *e)
 {
 	AUTO_PTR(store) store = NULL;
 
@@ -113,8 +97,6 @@ prepare_front(struct serve *s, struct err *e)
 
 	if (find_command("lighttpd", s->lighttpd) < 0)
 		return err_set(e, ERR_CONFIG, "lighttpd is not installed (apt install lighttpd).");
-	if (path_join(s->lighttpd_conf, s->state.run, "lighttpd.conf", e) < 0)
-		return -1;
 	/* A web server that talks too much for us to follow shall lose lines, not wait. */
 	if (pipe2(s->log_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_set(e, ERR_INTERNAL, "pipe: %s", strerror(errno));
@@ -161,8 +143,8 @@ list_children(struct serve *s)
 	return n;
 }
 
-static int64_t
-longest_drain_ms(const struct config *c)
+int64_t
+serve_drain_ms(const struct config *c)
 {
 	int64_t most = 0;
 
@@ -174,21 +156,42 @@ longest_drain_ms(const struct config *c)
 	return most;
 }
 
+int
+serve_front_text(const struct serve *s, const struct config *c, const struct state *state,
+		 char tls_seen[TLS_SEEN_BYTES], struct buf *text, struct err *e)
+{
+	struct front front = s->front;
+	struct front_facts k = { .conf = c,
+				 .state = state,
+				 .programs = &s->programs,
+				 .url = front.url,
+				 .max_fds = s->max_fds,
+				 .drain_ms = serve_drain_ms(c) };
+
+	front_scheme(&front, c->server.tls_certificate[0] != '\0');
+	tls_seen[0] = '\0';
+	if (c->server.tls_certificate[0]) {
+		if (tls_check(c->server.tls_certificate, c->server.tls_key, tls_seen, e) < 0)
+			return -1;
+		k.tls_seen = tls_seen;
+	}
+	return front_text("lighttpd.conf.in", &k, text, e);
+}
+
 static int
 prepare(struct serve *s, struct err *e)
 {
-	if (s->conf->server.tls_certificate[0] || s->conf->server.tls_key[0])
-		return err_set(e, ERR_CONFIG,
-			       "[server] tls_certificate: 'easel serve' does not speak TLS yet; "
-			       "put it behind a server that does.");
-	s->drain_ms = longest_drain_ms(s->conf);
-	if (state_open(&s->state, s->conf, e) < 0 || prepare_store(s->conf, e) < 0 ||
+	if (state_open(&s->state, s->conf, e) < 0 || serve_prepare_store(s->conf, e) < 0 ||
 	    programs_open(&s->programs, &s->state, e) < 0 ||
 	    front_listen(s->conf->server.listen, s->state.was_killed ? PORT_WAIT_MS : 0, &s->front,
-			 e) < 0 ||
-	    front_configure(s->conf, &s->state, &s->programs, s->front.url, s->max_fds, s->drain_ms,
-			    e) < 0 ||
-	    hand_on_config(s, e) < 0 || prepare_front(s, e) < 0)
+			 e) < 0)
+		return -1;
+	front_scheme(&s->front, s->conf->server.tls_certificate[0] != '\0');
+	if (serve_front_text(s, s->conf, &s->state, s->tls_seen, &s->front_text, e) < 0 ||
+	    path_join(s->lighttpd_conf, s->state.run, "lighttpd.conf", e) < 0 ||
+	    front_errors(&s->state, e) < 0 ||
+	    front_write(s->lighttpd_conf, &s->front_text, e) < 0 || hand_on_config(s, e) < 0 ||
+	    prepare_front(s, e) < 0)
 		return -1;
 	return 0;
 }
@@ -196,7 +199,7 @@ prepare(struct serve *s, struct err *e)
 static int
 serve(struct serve *s, int64_t exec_us)
 {
-	struct supervisor sup = { .front = &s->front, .exec_us = exec_us };
+	struct supervisor *sup = &s->supervisor;
 	struct err e;
 	int status;
 
@@ -206,12 +209,16 @@ serve(struct serve *s, int64_t exec_us)
 	set_limits(s);
 	if (prepare(s, &e) < 0)
 		return report(&e, false);
-	sup.children = s->children;
-	sup.n = list_children(s);
-	sup.log_fd = s->log_pipe[0];
-	sup.drain_ms = s->drain_ms;
-	status = supervise(&sup, s->signal_fd);
-	for (size_t i = 0; i < sup.n; i++)
+	s->nchildren = list_children(s);
+	*sup = (struct supervisor){ .children = s->children,
+				    .n = s->nchildren,
+				    .front = &s->front,
+				    .log_fd = s->log_pipe[0],
+				    .drain_ms = serve_drain_ms(s->conf),
+				    .exec_us = exec_us,
+				    .reload = serve_reload(s) };
+	status = supervise(sup, s->signal_fd);
+	for (size_t i = 0; i < s->nchildren; i++)
 		if (s->children[i].stdin_fd >= 0)
 			(void)close(s->children[i].stdin_fd);
 	return status;
@@ -233,10 +240,13 @@ cmd_serve(const struct command *c, int argc, char **argv)
 	if (!s)
 		return CLI_FAILED;
 	s->front.fd = s->config_fd = s->log_pipe[0] = s->log_pipe[1] = s->state.lock_fd = -1;
+	s->next.config_fd = -1;
+	s->front_text.max = FRONT_TEXT_MAX_BYTES;
 	for (size_t i = 0; i < NPROGRAMS; i++)
 		s->programs.fd[i] = -1;
 	/* First: being told to end while all this is set up is heard as well. */
 	s->signal_fd = supervise_signals(&e);
+	s->file = file;
 	status = s->signal_fd < 0 ? report(&e, false) : load_config(file, false, &s->conf);
 	if (status == CLI_OK)
 		status = serve(s, exec_us);

@@ -55,7 +55,7 @@ make_dirs(const char *path, struct err *e)
 }
 
 static int
-make_files_dir(struct state *s, const struct config *c, struct err *e)
+name_files_dir(struct state *s, const struct config *c, struct err *e)
 {
 	const char *dir = c->files.url;
 
@@ -63,12 +63,51 @@ make_files_dir(struct state *s, const struct config *c, struct err *e)
 		return err_set(e, ERR_CONFIG, "[files] url: expected file:DIR, found \"%s\".", dir);
 	dir += 5;
 	if (*dir != '/')
-		return path_join(s->files, c->state_dir, dir, e) < 0 || make_dirs(s->files, e) < 0
-			       ? -1
-			       : 0;
+		return path_join(s->files, c->state_dir, dir, e);
 	if (snprintf(s->files, sizeof(s->files), "%s", dir) >= (int)sizeof(s->files))
 		return err_set(e, ERR_CONFIG, "[files] url is too long a path.");
-	return make_dirs(s->files, e);
+	return 0;
+}
+
+int
+state_files(struct state *s, const struct config *c, struct err *e)
+{
+	return name_files_dir(s, c, e) < 0 ? -1 : make_dirs(s->files, e);
+}
+
+/* Is `run` short enough a name for the sockets in it? */
+static bool
+sockets_fit(const struct state *s)
+{
+	return (int)strlen(s->run) + SUFFIX_BYTES <= SOCKET_PATH_MAX;
+}
+
+int
+state_names(struct state *s, const struct config *c, struct err *e)
+{
+	*s = (struct state){ .lock_fd = -1 };
+	if (path_join(s->run, c->state_dir, "run", e) < 0 || name_files_dir(s, c, e) < 0)
+		return -1;
+	if (!sockets_fit(s))
+		return err_set(e, ERR_CONFIG,
+			       "[server] state_dir is too long a path for the sockets in it: "
+			       "another web server could not be told where they are.");
+	(void)snprintf(s->sockets, sizeof(s->sockets), "%s", s->run);
+	return 0;
+}
+
+int
+state_folders(const struct state *s, struct err *e)
+{
+	static const char *const folders[] = { "errors", "upload", "empty" };
+	char path[PATH_MAX];
+
+	if (make_dirs(s->run, e) < 0 || make_dirs(s->files, e) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (path_join(path, s->run, folders[i], e) < 0 || make_dirs(path, e) < 0)
+			return -1;
+	return 0;
 }
 
 static void
@@ -111,7 +150,7 @@ choose_socket_dir(struct state *s, struct err *e)
 	const char *base = getenv("XDG_RUNTIME_DIR");
 	char link[PATH_MAX];
 
-	if ((int)strlen(s->run) + SUFFIX_BYTES <= SOCKET_PATH_MAX) {
+	if (sockets_fit(s)) {
 		(void)snprintf(s->sockets, sizeof(s->sockets), "%s", s->run);
 		return 0;
 	}
@@ -132,19 +171,15 @@ choose_socket_dir(struct state *s, struct err *e)
 int
 state_open(struct state *s, const struct config *c, struct err *e)
 {
-	static const char *const folders[] = { "errors", "upload", "empty" };
 	char path[PATH_MAX];
 
 	*s = (struct state){ .lock_fd = -1 };
-	if (path_join(s->run, c->state_dir, "run", e) < 0 || make_dirs(s->run, e) < 0 ||
-	    path_join(path, s->run, "serve.lock", e) < 0)
+	if (path_join(s->run, c->state_dir, "run", e) < 0 || name_files_dir(s, c, e) < 0 ||
+	    make_dirs(s->run, e) < 0 || path_join(path, s->run, "serve.lock", e) < 0)
 		return -1;
 	s->lock_fd = lock_file(path, e);
-	if (s->lock_fd < 0 || make_files_dir(s, c, e) < 0)
+	if (s->lock_fd < 0 || state_folders(s, e) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-		if (path_join(path, s->run, folders[i], e) < 0 || make_dirs(path, e) < 0)
-			return -1;
 	if (path_join(path, s->run, "lighttpd.conf", e) < 0)
 		return -1;
 	s->was_killed = access(path, F_OK) == 0;

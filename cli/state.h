@@ -31,6 +31,13 @@ int state_open(struct state *s, const struct config *c, struct err *e);
 /* Removes sockets and the web server's configuration.  Accepts a zeroed one with lock_fd -1. */
 void state_close(struct state *s);
 
+/* The names alone, for another web server's configuration; nothing is made or locked.  0 or -1. */
+int state_names(struct state *s, const struct config *c, struct err *e);
+/* Makes run/ with its folders, and files/.  0 or -1. */
+int state_folders(const struct state *s, struct err *e);
+/* Takes over (and makes) the folder of pictures of another configuration.  0 or -1. */
+int state_files(struct state *s, const struct config *c, struct err *e);
+
 /* DIR/NAME into out (PATH_MAX).  0, or -1: ERR_CONFIG, too long. */
 int path_join(char *out, const char *dir, const char *name, struct err *e);
 

@@ -13,8 +13,7 @@
 #include "base/deadline.h"
 #include "base/log.h"
 #include "cli.h"
-#include "front_log.h"
-#include "probe.h"
+#include "run.h"
 
 #define READY_LIMIT_MS 10000
 #define PROBE_AGAIN_MS 2
@@ -22,21 +21,6 @@
 	2000 /* the web server hands over what it has accepted before the programs stop */
 #define LAST_MS     5000 /* beyond the programs' drain time, before everything is killed */
 #define EXIT_CONFIG 78   /* a program's word for a configuration it refuses */
-
-enum phase { STARTING, RUNNING, STOPPING, GONE };
-
-struct run {
-	struct supervisor *s;
-	struct probe probe;
-	struct front_log log;
-	enum phase phase;
-	int signal_fd;
-	int status;      /* of `easel serve` */
-	int last_answer; /* of the probe */
-	int64_t start_us;
-	int64_t term_at_us; /* STOPPING: when the programs get SIGTERM; 0: they have had it */
-	int64_t kill_at_us;
-};
 
 static void
 close_fd(int *fd)
@@ -48,8 +32,8 @@ close_fd(int *fd)
 
 /* ---- ending ---- */
 
-static void
-tell(const struct child *c, int sig)
+void
+run_tell(const struct child *c, int sig)
 {
 	if (c->pid)
 		(void)kill(c->pid, sig);
@@ -63,7 +47,8 @@ stop_programs(struct run *r)
 
 	for (size_t i = 0; i < r->s->n; i++)
 		if (!r->s->children[i].front)
-			tell(&r->s->children[i], SIGTERM);
+			run_tell(&r->s->children[i], SIGTERM);
+	asides_tell_programs(&r->old, SIGTERM);
 	r->term_at_us = 0;
 	r->kill_at_us = now_us + (r->s->drain_ms + LAST_MS) * 1000;
 }
@@ -77,14 +62,16 @@ stop(struct run *r, int status)
 		return;
 	r->phase = STOPPING;
 	r->status = status;
+	r->settle_by_us = 0;
 	probe_done(&r->probe);
 	/* Ours must close too, or new connections would wait in its backlog for nobody. */
 	close_fd(&r->s->front->fd);
 	for (size_t i = 0; i < r->s->n; i++) {
 		r->s->children[i].restart_at_us = 0;
 		if (r->s->children[i].front)
-			tell(&r->s->children[i], SIGINT);
+			run_tell(&r->s->children[i], SIGINT);
 	}
+	asides_finish(&r->old);
 	r->term_at_us = clock_us() + head_ms * 1000;
 	if (!r->s->children[0].pid)
 		stop_programs(r);
@@ -99,8 +86,8 @@ fail(struct run *r, int status)
 
 /* ---- living ---- */
 
-static void
-start(struct run *r, struct child *c)
+void
+run_start(struct run *r, struct child *c)
 {
 	struct err e;
 
@@ -112,8 +99,8 @@ start(struct run *r, struct child *c)
 		fail(r, CLI_FAILED);
 }
 
-static void
-describe(char out[64], int status)
+void
+run_describe(char out[64], int status)
 {
 	if (WIFSIGNALED(status))
 		(void)snprintf(out, 64, "was ended by signal %d (%s)", WTERMSIG(status),
@@ -127,7 +114,7 @@ note_death(struct run *r, struct child *c, int status)
 {
 	char what[64];
 
-	describe(what, status);
+	run_describe(what, status);
 	child_died(c, clock_us());
 	front_log_read(&r->log, r->s->log_fd); /* its last words come before ours */
 	if (r->phase == STARTING) {
@@ -150,6 +137,35 @@ note_death(struct run *r, struct child *c, int status)
 		 c->restart_at_us > clock_us() ? " after a pause: it dies at once" : "");
 }
 
+/* ---- signals and the dead ---- */
+
+static void
+note_aside_death(struct aside *x, int status)
+{
+	char what[64];
+
+	x->child.pid = 0;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return;
+	run_describe(what, status);
+	log_warn(NULL, "the former %s %s", x->child.name, what);
+}
+
+static void
+note_child_death(struct run *r, struct child *c, int status)
+{
+	char why[128], what[64];
+
+	if (!r->settle_by_us || c->front) {
+		note_death(r, c, status);
+		return;
+	}
+	run_describe(what, status);
+	(void)snprintf(why, sizeof(why), "the new %s %s", c->name, what);
+	c->pid = 0;
+	reload_abandon(r, why);
+}
+
 /* True while there is a child or an adopted descendant. */
 static bool
 reap(struct run *r)
@@ -157,12 +173,18 @@ reap(struct run *r)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (size_t i = 0; i < r->s->n; i++)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct aside *old = asides_find(&r->old, pid);
+
+		if (old)
+			note_aside_death(old, status);
+		for (size_t i = 0; i < r->s->n && !old; i++)
 			if (r->s->children[i].pid == pid) {
-				note_death(r, &r->s->children[i], status);
+				note_child_death(r, &r->s->children[i], status);
 				break;
 			}
+	}
+	asides_sweep(&r->old);
 	return !(pid < 0 && errno == ECHILD);
 }
 
@@ -185,11 +207,8 @@ take_signal(struct run *r)
 				stop(r, CLI_OK);
 			}
 			break;
-		case SIGHUP:
-			log_warn(NULL, "SIGHUP changes nothing yet: restart 'easel serve' to take "
-				       "over a changed configuration");
-			break;
-		default: break; /* SIGCHLD: reap() looks */
+		case SIGHUP: r->reload_again = true; break; /* soon: tick() does it */
+		default: break;                             /* SIGCHLD: reap() looks */
 		}
 	}
 }
@@ -231,6 +250,8 @@ next_due_ms(const struct run *r)
 		due_us = now_us + (r->probe.fd < 0 ? PROBE_AGAIN_MS : 100) * 1000;
 	if (r->phase == STOPPING)
 		due_us = r->term_at_us ? r->term_at_us : r->kill_at_us;
+	if (r->phase == RUNNING && (r->settle_by_us || r->reload_again))
+		due_us = now_us + (r->settle_by_us ? RELOAD_STEP_MS * 1000 : 0);
 	for (size_t i = 0; i < r->s->n; i++) {
 		const struct child *c = &r->s->children[i];
 
@@ -253,10 +274,12 @@ tick(struct run *r)
 		struct child *c = &r->s->children[i];
 
 		if (!c->pid && c->restart_at_us && c->restart_at_us <= now_us)
-			start(r, c);
+			run_start(r, c);
 	}
 	if (r->phase == STARTING)
 		try_probe(r);
+	if (r->phase == RUNNING)
+		reload_go_on(r);
 	if (r->phase != STOPPING)
 		return r->phase != GONE;
 	if (r->term_at_us && now_us >= r->term_at_us)
@@ -302,8 +325,9 @@ supervise(struct supervisor *s, int signal_fd)
 	r.probe.fd = -1;
 	r.probe.to = s->front->probe;
 	r.probe.to_len = s->front->probe_len;
+	r.probe.tls = !strncmp(s->front->url, "https:", 6);
 	for (size_t i = 0; i < s->n && r.phase == STARTING; i++)
-		start(&r, &s->children[i]);
+		run_start(&r, &s->children[i]);
 	while (tick(&r)) {
 		struct pollfd p[] = { { .fd = signal_fd, .events = POLLIN },
 				      { .fd = s->log_fd, .events = POLLIN },
@@ -320,5 +344,6 @@ supervise(struct supervisor *s, int signal_fd)
 	front_log_read(&r.log, s->log_fd);
 	probe_done(&r.probe);
 	close_fd(&s->front->fd);
+	asides_done(&r.old);
 	return r.status;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "http/app.h"
+#include "http/route.h"
 
 struct fallback {
 	const struct config *config;
@@ -45,7 +46,8 @@ name_limit(const struct request *r, const struct config *c, struct err *e)
 	bool upload = uri && strstr(uri, "/images/edits");
 
 	(void)snprintf(e->expected, sizeof(e->expected), "at most %lld bytes",
-		       (long long)(upload ? c->limits.upload_bytes : c->limits.json_bytes));
+		       (long long)config_ceiling_bytes(c, upload ? c->limits.upload_bytes
+								 : c->limits.json_bytes));
 	(void)snprintf(e->found, sizeof(e->found), "more"); /* how much it was is not handed on */
 }
 
@@ -53,7 +55,16 @@ static int
 web_server_error(struct request *r, void *state, struct err *e)
 {
 	const char *status = request_header(r, "REDIRECT_STATUS");
+	const char *target = request_header(r, "REQUEST_URI");
+	/* Apache makes it a GET on the way here. */
+	const char *method = request_header(r, "REDIRECT_REQUEST_METHOD");
+	char path[PATH_BYTES];
 
+	/* A web server that refuses a path does not say why; the same rules as everywhere do. */
+	if (status && !strcmp(status, "400") && target && path_normalise(target, path, e) < 0) {
+		e->stage = "recv";
+		return -1;
+	}
 	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
 		if (strcmp(errors[i].status, status ? status : "404") != 0)
 			continue;
@@ -62,7 +73,8 @@ web_server_error(struct request *r, void *state, struct err *e)
 			name_limit(r, ((struct fallback *)state)->config, e);
 		if (e->kind == ERR_METHOD) {
 			(void)snprintf(e->expected, sizeof(e->expected), "GET, HEAD");
-			(void)snprintf(e->found, sizeof(e->found), "%.16s", request_method(r));
+			(void)snprintf(e->found, sizeof(e->found), "%.16s",
+				       method ? method : request_method(r));
 			reply_header(r, "allow", "GET, HEAD");
 		}
 		if (e->kind == ERR_HANDLER_CRASHED) /* its request may have been on its way */

@@ -211,7 +211,10 @@ generate(struct request *r, void *state, struct err *e)
 
 	if (request_json(r, &body, e) < 0 || image_params_read(body, &rq, &job.model_asked, e) < 0)
 		return -1;
+	if (request_images_take(r, rq.n, e) < 0)
+		return -1;
 	rc = image_run(g, &job, e);
+	request_images_came(r, job.call.nimages);
 	add_headers(r, &job);
 	if (rc == 0)
 		rc = wants_b64(&job) ? answer_b64(r, g->files, &job, e) : answer_urls(r, &job, e);
@@ -236,7 +239,7 @@ done(void *state)
 }
 
 static const struct route routes[] = {
-	{ "POST", "/v1/images/generations", generate, .scope = SCOPE_IMAGES,
+	{ "POST", "/v1/images/generations", generate, .scope = SCOPE_IMAGES, .flags = ROUTE_SPENDS,
 	  .budget_offset = offsetof(struct config, deadline.images_generations_ms),
 	  .body_offset = offsetof(struct config, limits.json_bytes) },
 	{ 0 }

@@ -21,7 +21,7 @@ case ${1-} in
 	packages="$packages libcmocka-dev"
 	commands="$commands clang=clang clang-format=clang-format clang-tidy=clang-tidy
 		cppcheck=cppcheck shellcheck=shellcheck python3=python3 node=nodejs npm=npm
-		nginx=nginx-light wrk=wrk file=file webpinfo=webp openssl=openssl spawn-fcgi=spawn-fcgi
+		nginx=nginx-light apache2=apache2-bin wrk=wrk file=file webpinfo=webp openssl=openssl spawn-fcgi=spawn-fcgi
 		ps=procps mount=mount"
 	;;
 '') ;;

@@ -126,6 +126,8 @@ tidy() {
 	printf '%s\0' "${c_files[@]}" | xargs -0 -P "$jobs" -n 1 bash -c '
 		mapfile -t f <<<"$flags"
 		[ "$1" = shared/base/err.c ] || f+=(-include scripts/lint-facts.h)
+		# An assertion of cmocka that fails does not return, which the analyzer does not know.
+		case $1 in tests/*) tidy_checks+=",-clang-analyzer-*" ;; esac
 		said=$(clang-tidy --quiet --checks="$tidy_checks" --warnings-as-errors="*" "$1" -- \
 			-std=gnu11 "${f[@]}" 2>&1) && exit 0
 		printf "%s\n" "$said" | grep -A 2 " error: "

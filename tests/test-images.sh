@@ -25,7 +25,7 @@ is "url: status 200" 200 "$status"
 like "url: it is JSON" '^application/json' "$(header content-type)"
 like "url: x-request-id" '^req_[0-9a-z]{26}$' "$(header x-request-id)"
 like "url: server-timing is the ledger" 'auth;dur=[0-9.]+' "$(header server-timing)"
-like "url: server-timing names the store" 'store;dur=[0-9.]+' "$(header server-timing)"
+like "url: server-timing says what the provider took" 'provider;dur=[0-9.]+' "$(header server-timing)"
 like "url: created is a time" '^[0-9]{10}$' "$(json_get created)"
 is "url: no picture in the answer" "" "$(json_get b64_json)"
 url=$(json_get url)

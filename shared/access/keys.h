@@ -34,14 +34,14 @@ void scopes_text(unsigned scopes, char out[SCOPES_TEXT]);
 
 /* Makes a key and stores its hash.  key_text is the only copy there will ever be. */
 int key_create(struct store *s, const char *name, unsigned scopes, int64_t expires_ms,
-               struct key_record *out, char key_text[KEY_TEXT], const struct deadline *d,
-               struct err *e);
+	       struct key_record *out, char key_text[KEY_TEXT], const struct deadline *d,
+	       struct err *e);
 
 /* Who is asking. */
 struct principal {
-	char id[32];          /* the key's id; "anonymous" when [auth] required = false */
+	char id[32]; /* the key's id; "anonymous" when [auth] required = false */
 	char name[128];
-	char fingerprint[9];  /* access/fingerprint.h */
+	char fingerprint[9]; /* access/fingerprint.h */
 	unsigned scopes;
 	int64_t expires_ms;
 };
@@ -49,7 +49,7 @@ struct principal {
 struct authenticator; /* the store and a cache of keys seen within the last second */
 
 int authenticator_open(struct authenticator **out, struct store *s, const char *state_dir,
-                       bool required, struct err *e);
+		       bool required, struct err *e);
 void authenticator_free(struct authenticator *a);
 DEFINE_FREEP(authenticator);
 
@@ -61,6 +61,6 @@ DEFINE_FREEP(authenticator);
  * -1: ERR_BEARER or ERR_KEY with cause, ERR_SCOPE, ERR_STORE.
  */
 int authenticate(struct authenticator *a, const char *authorization, const char *query,
-                 unsigned scope, struct principal *out, const struct deadline *d, struct err *e);
+		 unsigned scope, struct principal *out, const struct deadline *d, struct err *e);
 
 #endif

@@ -14,9 +14,9 @@ struct buf {
 	size_t len, cap, max; /* bytes; the NUL is not counted */
 };
 
-#define BUF_INIT(limit_bytes)                                                                      \
-	{                                                                                          \
-		.max = (limit_bytes)                                                               \
+#define BUF_INIT(limit_bytes)        \
+	{                            \
+		.max = (limit_bytes) \
 	}
 
 /* 0, or -1: past the ceiling or out of memory, and nothing was added. */

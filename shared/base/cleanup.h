@@ -20,18 +20,18 @@
 #define AUTO_FREE      __attribute__((cleanup(cleanup_free)))
 
 /* Defines type##_freep for AUTO_PTR; stands after the prototype of type##_free. */
-#define DEFINE_FREEP(type)                                                                         \
-	static inline void type##_freep(struct type **p)                                           \
-	{                                                                                          \
-		type##_free(*p);                                                                   \
-	}                                                                                          \
+#define DEFINE_FREEP(type)                               \
+	static inline void type##_freep(struct type **p) \
+	{                                                \
+		type##_free(*p);                         \
+	}                                                \
 	struct type
 
-#define TAKE_PTR(p)                                                                                \
-	({                                                                                         \
-		__typeof__(p) taken_ = (p);                                                        \
-		(p) = NULL;                                                                        \
-		taken_;                                                                            \
+#define TAKE_PTR(p)                         \
+	({                                  \
+		__typeof__(p) taken_ = (p); \
+		(p) = NULL;                 \
+		taken_;                     \
 	})
 
 static inline void

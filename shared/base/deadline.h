@@ -16,8 +16,8 @@ struct deadline {
 int64_t clock_us(void);      /* CLOCK_MONOTONIC */
 int64_t clock_wall_ms(void); /* CLOCK_REALTIME: for display and records only */
 
-struct deadline deadline_in_ms(int64_t ms);                /* ms <= 0: already over */
-int64_t deadline_left_ms(const struct deadline *d);        /* rounded up, never below 0 */
+struct deadline deadline_in_ms(int64_t ms);         /* ms <= 0: already over */
+int64_t deadline_left_ms(const struct deadline *d); /* rounded up, never below 0 */
 bool deadline_over(const struct deadline *d);
 /* The sooner of *d and `ms` from now. */
 struct deadline deadline_sooner(const struct deadline *d, int64_t ms);

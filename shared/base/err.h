@@ -45,31 +45,31 @@ enum err_party {
 
 struct err {
 	enum err_kind kind;
-	enum err_cause cause;  /* of a 401 */
-	int status;            /* 0: the catalogue's */
-	int party;             /* 0: the catalogue's, else enum err_party + 1 */
-	int retry_after_s;     /* 0: no Retry-After header */
+	enum err_cause cause; /* of a 401 */
+	int status;           /* 0: the catalogue's */
+	int party;            /* 0: the catalogue's, else enum err_party + 1 */
+	int retry_after_s;    /* 0: no Retry-After header */
 	bool may_have_been_billed;
-	const char *stage;     /* static: "auth", "provider.wait", …; NULL: not known */
-	char param[64];        /* the offending field, "" when none */
-	char expected[240];    /* what was expected there */
-	char found[160];       /* what was found there, quoted and clipped */
-	char about[240];       /* the fact of this occurrence: a name, a reason */
+	const char *stage;  /* static: "auth", "provider.wait", …; NULL: not known */
+	char param[64];     /* the offending field, "" when none */
+	char expected[240]; /* what was expected there */
+	char found[160];    /* what was found there, quoted and clipped */
+	char about[240];    /* the fact of this occurrence: a name, a reason */
 	struct {
 		char name[64]; /* the provider as configured; "" when no provider is involved */
 		int status;    /* its HTTP status, 0 when none came */
 		char request_id[96];
 		char message[512]; /* its words: quoted, clipped, scrubbed */
 	} upstream;
-	char detail[256];      /* for the log only: errno, curl's words */
+	char detail[256]; /* for the log only: errno, curl's words */
 };
 
 /* Both always return -1, so `return err_set(…)` is the whole error path. */
 int err_set(struct err *e, enum err_kind kind, const char *about_fmt, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 /* For a field: what was expected and, after `found_fmt`, what was found. */
 int err_field(struct err *e, enum err_kind kind, const char *param, const char *expected,
-              const char *found_fmt, ...) __attribute__((format(printf, 5, 6)));
+	      const char *found_fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /* Adds what only the log may see. */
 void err_detail(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -9,6 +9,7 @@
 
 enum ledger_item {
 	LEDGER_AUTH,
+	LEDGER_RECV, /* reading the request */
 	LEDGER_WAIT, /* for a slot or a turn */
 	LEDGER_DNS,
 	LEDGER_CONNECT,
@@ -16,6 +17,7 @@ enum ledger_item {
 	LEDGER_PROVIDER, /* from the request sent to the last byte of the answer */
 	LEDGER_FETCH,    /* of a result that came as a URL */
 	LEDGER_STORE,    /* writing and converting pictures */
+	LEDGER_OTHER,    /* what nobody booked: so that the items are the whole */
 	LEDGER__MAX
 };
 

@@ -8,6 +8,8 @@
 #include "config/loader.h"
 #include "config/nearest.h"
 
+#define PROFILE_SPARE_MS 1000 /* so much sooner than the platform would cut us off */
+
 struct problem {
 	struct problem *next;
 	const char *text;
@@ -280,4 +282,20 @@ config_profile(const struct config *c)
 		if (!strcmp(p->name, c->deadline.profile))
 			return p;
 	return NULL;
+}
+
+int64_t
+config_ceiling_ms(const struct config *c, int64_t ms)
+{
+	const struct profile *p = config_profile(c);
+
+	return p && ms > p->limit_ms - PROFILE_SPARE_MS ? p->limit_ms - PROFILE_SPARE_MS : ms;
+}
+
+int64_t
+config_ceiling_bytes(const struct config *c, int64_t bytes)
+{
+	const struct profile *p = config_profile(c);
+
+	return p && p->body_bytes && bytes > p->body_bytes ? p->body_bytes : bytes;
 }

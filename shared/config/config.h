@@ -144,6 +144,9 @@ struct profile {
 };
 /* NULL when none is set. */
 const struct profile *config_profile(const struct config *c);
+/* A deadline's length, and the largest body, as far as the profile allows them. */
+int64_t config_ceiling_ms(const struct config *c, int64_t ms);
+int64_t config_ceiling_bytes(const struct config *c, int64_t bytes);
 
 /*
  * The effective values in a sealed memfd (close-on-exec off), for EASEL_CONFIG_FD of a child.

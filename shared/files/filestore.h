@@ -24,7 +24,7 @@ struct filestore;
  * 0 or -1: ERR_CONFIG; e->detail has the folder.
  */
 int filestore_open(struct filestore **out, const char *url, const char *state_dir,
-                   uint64_t image_bytes, uint64_t image_pixels, uint64_t max_bytes, struct err *e);
+		   uint64_t image_bytes, uint64_t image_pixels, uint64_t max_bytes, struct err *e);
 void filestore_free(struct filestore *fs);
 DEFINE_FREEP(filestore);
 

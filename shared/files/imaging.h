@@ -29,14 +29,13 @@ int imaging_init(struct err *e);
  * pixels.  0 or -1: ERR_DEADLINE, ERR_STORAGE_FULL, ERR_INTERNAL.
  */
 int imaging_draw(struct filestore *fs, const struct imaging_draw *what, struct picture *out,
-                 const struct deadline *d, struct err *e);
+		 const struct deadline *d, struct err *e);
 
 /*
  * Converts a stored picture to another type; the new one is stored beside the old one.
  * 0 or -1 as above; ERR_RESULT_NOT_IMAGE: it cannot be decoded; ERR_UP_TOO_LARGE: past the limits.
  */
 int imaging_convert(struct filestore *fs, const struct picture *in, enum picture_type type,
-                    int compression, struct picture *out, const struct deadline *d,
-                    struct err *e);
+		    int compression, struct picture *out, const struct deadline *d, struct err *e);
 
 #endif

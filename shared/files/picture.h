@@ -9,7 +9,8 @@
 
 enum picture_type { PICTURE_NONE, PICTURE_PNG, PICTURE_JPEG, PICTURE_WEBP };
 
-#define PICTURE_ID 27 /* 26 characters of lower-case Crockford base32 (128 random bits) and the NUL */
+#define PICTURE_ID \
+	27 /* 26 characters of lower-case Crockford base32 (128 random bits) and the NUL */
 
 struct picture {
 	char id[PICTURE_ID];
@@ -20,7 +21,7 @@ struct picture {
 
 const char *picture_mime(enum picture_type t);      /* "image/png" */
 const char *picture_extension(enum picture_type t); /* "png", "jpeg" → "jpg", "webp" */
-const char *picture_format(enum picture_type t);    /* OpenAI's output_format: "png" "jpeg" "webp" */
+const char *picture_format(enum picture_type t); /* OpenAI's output_format: "png" "jpeg" "webp" */
 enum picture_type picture_by_format(const char *output_format); /* PICTURE_NONE: unknown */
 
 /* So much of its beginning decides: a JPEG may carry thumbnails, profiles and signatures of provenance
@@ -38,7 +39,7 @@ enum picture_head { HEAD_OK, HEAD_MORE, HEAD_BAD };
  * longer beginning never changes what a shorter one has decided.
  */
 enum picture_head picture_head(const void *p, size_t n, enum picture_type *type, uint32_t *width,
-                               uint32_t *height, const char **why);
+			       uint32_t *height, const char **why);
 
 /*
  * Does the picture end as its format says?  `tail` are its last n bytes (at least 12, or all of
@@ -47,6 +48,6 @@ enum picture_head picture_head(const void *p, size_t n, enum picture_type *type,
  * ends) are allowed: nobody throws a picture away for a line end, so give a tail that has room for it.
  */
 bool picture_ends(enum picture_type t, const unsigned char head[12], const unsigned char *tail,
-                  size_t n, uint64_t bytes);
+		  size_t n, uint64_t bytes);
 
 #endif

@@ -22,22 +22,22 @@
 
 struct sink {
 	/* For those who watch: */
-	uint64_t bytes;            /* so far */
-	enum picture_type type;    /* PICTURE_NONE until the header was read */
+	uint64_t bytes;         /* so far */
+	enum picture_type type; /* PICTURE_NONE until the header was read */
 	uint32_t width, height;
 
 	/* The sink's own. */
 	struct filestore *fs;
 	char id[PICTURE_ID];
-	int fd;                    /* the file; -1 until the first block is written */
-	unsigned char *block;      /* bytes that are not written yet: the header until it was read, later
+	int fd;               /* the file; -1 until the first block is written */
+	unsigned char *block; /* bytes that are not written yet: the header until it was read, later
 	                              64 KB, so that a small picture costs one write */
 	size_t block_len, block_size;
 	unsigned char first[12], tail[SINK_TAIL_BYTES]; /* for picture_ends() */
 	size_t tail_len;
-	char group[4];             /* base64 characters of an unfinished group of four */
+	char group[4]; /* base64 characters of an unfinished group of four */
 	unsigned group_len;
-	bool padded;               /* '=' was seen: nothing may follow */
+	bool padded; /* '=' was seen: nothing may follow */
 	enum { SINK_DATA_URL_MAYBE, SINK_DATA_URL, SINK_BASE64 } text; /* what the text is so far */
 	unsigned prefix_len;
 	char prefix[SINK_PREFIX_CHARS]; /* of a data URL, until its comma */

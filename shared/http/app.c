@@ -11,9 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/id.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "http/frame.h"
+#include "http/watchdog.h"
 
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78 /* EX_CONFIG of sysexits.h: what --check promises */
@@ -90,25 +92,42 @@ harden(void)
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/* The CGI answer of a program that cannot even start; details are for the log alone. */
+static void
+answer_cannot_start(const struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+	char id[40], message[512];
+	json_t *o;
+
+	id_make("req_", id, sizeof(id));
+	err_message(e, LANG_EN, message, sizeof(message));
+	log_error(id, "cannot start: %s%s%s", message, e->detail[0] ? " " : "", e->detail);
+	o = json_pack("{s:o}", "error", error_json(e, LANG_EN, id));
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	printf("Status: %d\r\ncontent-type: application/json\r\nx-request-id: %s\r\n%s\r\n%s",
+	       err_status(e), id, err_retry(e) ? "" : "x-should-retry: false\r\n",
+	       text ? text : "{}");
+	(void)fflush(stdout);
+}
+
 static int
 serve_cgi(const struct app *app, const struct config *c)
 {
-	struct frame f;
+	struct frame f = { 0 };
 	struct conn *conn = conn_new();
 	struct err e;
-	char text[512];
 
-	if (!conn || conn_open_cgi(conn) < 0 || frame_open(&f, app, c, &e) < 0) {
-		err_message(&e, LANG_EN, text, sizeof(text));
-		log_error(NULL, "cannot start: %s %s", text, e.detail);
-		printf("Status: 503 Service Unavailable\r\ncontent-type: application/json\r\n\r\n"
-		       "{\"error\":{\"message\":\"Easel cannot start; the reason is in its log.\","
-		       "\"type\":\"server_error\",\"code\":\"%s\",\"param\":null}}\n",
-		       err_code(&e));
-		conn_free(conn);
-		return 1;
+	if (!conn || conn_open_cgi(conn) < 0) {
+		(void)err_set(&e, ERR_OVERLOADED, "no memory for the request");
+		answer_cannot_start(&e);
+	} else if (frame_open(&f, app, c, &e) < 0) {
+		answer_cannot_start(&e);
+	} else {
+		watchdog_use_alarm();
+		frame_serve(&f, conn, clock_us(), 0);
 	}
-	frame_serve(&f, conn, clock_us());
 	frame_close(&f);
 	conn_free(conn);
 	return 0;
@@ -159,6 +178,12 @@ app_main(const struct app *app, int argc, char **argv)
 	log_init(app->name, LEVEL_INFO, false);
 	if (config_load(file, &c, &problems, &e) < 0) {
 		fprintf(stderr, "%s", buf_str(&problems));
+		/* A CGI request has somebody who waits for an answer. */
+		if (!check && getenv("REQUEST_METHOD") && find_listening() < 0) {
+			e.detail[0] = '\0'; /* said above */
+			answer_cannot_start(&e);
+			return 0;
+		}
 		return EXIT_CONFIG;
 	}
 	if (check)

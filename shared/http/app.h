@@ -20,15 +20,17 @@
 typedef int handler_fn(struct request *r, void *state, struct err *e);
 
 enum {
-	ROUTE_OPEN = 1 << 0,  /* needs no credential */
-	ROUTE_ERRORS = 1 << 1 /* also judges requests that no route matches: the fallback */
+	ROUTE_OPEN = 1 << 0,   /* needs no credential */
+	ROUTE_ERRORS = 1 << 1, /* also judges requests that no route matches: the fallback */
+	ROUTE_SPENDS = 1 << 2  /* can cost money: [limits] per key hold here */
 };
 
 struct route {
-	const char *method;   /* "GET" takes HEAD too */
-	const char *path;     /* "/v1/models", "/v1/models/" followed by "*" takes the rest of the path */
+	const char *method; /* "GET" takes HEAD too */
+	const char
+		*path; /* "/v1/models", "/v1/models/" followed by "*" takes the rest of the path */
 	handler_fn *handler;
-	unsigned scope;       /* enum scope; 0: any key */
+	unsigned scope; /* enum scope; 0: any key */
 	unsigned flags;
 	/* The deadline's length: offset of an int64_t in struct config; 0: 10 s. */
 	size_t budget_offset;
@@ -45,10 +47,10 @@ struct app_env {
 
 struct app {
 	const char *name;
-	const char *summary;             /* one line for --help */
-	const struct route *routes;      /* ends with a zero row */
-	const char *const *sections;     /* of the settings it uses, for --help; NULL at the end */
-	size_t state_size;               /* of what its threads share; zeroed before init */
+	const char *summary;         /* one line for --help */
+	const struct route *routes;  /* ends with a zero row */
+	const char *const *sections; /* of the settings it uses, for --help; NULL at the end */
+	size_t state_size;           /* of what its threads share; zeroed before init */
 	/* In each worker, after fork, before threads.  NULL: nothing to do. */
 	int (*init)(void *state, const struct app_env *env, struct err *e);
 	void (*done)(void *state);

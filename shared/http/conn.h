@@ -9,6 +9,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct conn;
@@ -32,7 +33,16 @@ int conn_open_cgi(struct conn *c);
 /* A CGI variable, or NULL. */
 const char *conn_param(const struct conn *c, const char *name);
 
-/* Reads up to n bytes of the body; fewer only at its end.  -1: the connection broke. */
+/* From here on the body is not waited for past `at_us` (CLOCK_MONOTONIC): reading it fails then. */
+void conn_read_until(struct conn *c, int64_t at_us);
+/*
+ * An answer is written until `at_us` at most, and a client that takes none of it for CONN_STALL_S is
+ * given up before that: then writing fails, and the connection is broken.
+ */
+#define CONN_STALL_S 20
+void conn_write_until(struct conn *c, int64_t at_us);
+
+/* Reads up to n bytes of the body; fewer only at its end.  -1: the connection broke, or time is up. */
 ssize_t conn_read(struct conn *c, void *p, size_t n);
 /* Gives the input's memory back; nothing can be read afterwards.  For long waits. */
 void conn_input_done(struct conn *c);

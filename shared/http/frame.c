@@ -8,8 +8,18 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "http/watchdog.h"
 
 #define BUDGET_DEFAULT_MS 10000
+
+static bool
+spends(const struct app *app)
+{
+	for (const struct route *t = app->routes; t->method; t++)
+		if (t->flags & ROUTE_SPENDS)
+			return true;
+	return false;
+}
 
 int
 frame_open(struct frame *f, const struct app *app, const struct config *c, struct err *e)
@@ -18,7 +28,8 @@ frame_open(struct frame *f, const struct app *app, const struct config *c, struc
 	if (stats_open(&f->stats, c->state_dir, app->name, e) < 0 ||
 	    fingerprint_init(c->state_dir, e) < 0 ||
 	    store_open(&f->store, c->store.url, c->state_dir, false, e) < 0 ||
-	    authenticator_open(&f->auth, f->store, c->state_dir, c->auth.required, e) < 0)
+	    authenticator_open(&f->auth, f->store, c->state_dir, c->auth.required, e) < 0 ||
+	    (spends(app) && limits_open(&f->limits, c->state_dir, e) < 0))
 		return -1;
 	f->state = calloc(1, app->state_size ? app->state_size : 1);
 	if (!f->state)
@@ -34,6 +45,7 @@ frame_close(struct frame *f)
 	if (f->state && f->app->done)
 		f->app->done(f->state);
 	free(f->state);
+	limits_free(f->limits);
 	authenticator_free(f->auth);
 	store_free(f->store);
 }
@@ -61,6 +73,7 @@ request_open(struct request *r, struct frame *f, struct conn *conn, int64_t acce
 			r->target = "/";
 	}
 	r->head_only = !strcmp(r->method, "HEAD");
+	watchdog_begin(r->id, r->deadline.at_us);
 }
 
 static void
@@ -78,7 +91,11 @@ request_close(struct request *r)
 {
 	int64_t duration_us;
 
+	/* Before the last byte leaves: who has its answer is never told that it has a request in hand. */
+	if (r->frame->limits)
+		limits_give(r->frame->limits, &r->grant, r->images_came);
 	conn_close(r->conn);
+	watchdog_end();
 	duration_us = clock_us() - r->accepted_us;
 	stats_request(r->frame->stats, r->status, duration_us);
 	log_line(r, duration_us);
@@ -86,25 +103,32 @@ request_close(struct request *r)
 	free(r->body);
 }
 
-/* The deadline's length: the route's setting, or the caller's wish where that is shorter. */
+/* The deadline's length: the route's setting, but no more than the profile allows; or the caller's
+ * wish where that is shorter. */
 static int
 set_deadline(struct request *r, struct err *e)
 {
 	size_t offset = r->route->budget_offset;
 	const char *wish = request_header(r, "HTTP_X_EASEL_DEADLINE");
 	int64_t ms;
+	int rc = 0;
 
 	if (offset)
 		r->budget_ms = *(const int64_t *)((const char *)r->frame->config + offset);
-	if (wish) {
-		if (num_duration_ms(wish, &ms) < 0 || ms <= 0)
-			return err_field(e, ERR_VALUE, "x-easel-deadline",
-					 "a duration like 20s, 500ms or 2m", "'%.40s'", wish);
-		if (ms < r->budget_ms)
-			r->budget_ms = ms;
+	ms = config_ceiling_ms(r->frame->config, r->budget_ms);
+	r->ceiling = ms < r->budget_ms;
+	r->budget_ms = ms;
+	if (wish && (num_duration_ms(wish, &ms) < 0 || ms <= 0)) {
+		rc = err_field(e, ERR_VALUE, "x-easel-deadline", "a duration like 20s, 500ms or 2m",
+			       "'%.40s'", wish);
+	} else if (wish && ms < r->budget_ms) {
+		r->budget_ms = ms;
+		r->ceiling = false;
 	}
 	r->deadline.at_us = r->accepted_us + r->budget_ms * 1000;
-	return 0;
+	conn_read_until(r->conn, r->deadline.at_us);
+	watchdog_until(r->deadline.at_us);
+	return rc;
 }
 
 static bool
@@ -136,11 +160,37 @@ static int
 check_credential(struct request *r, unsigned scope, struct err *e)
 {
 	int64_t start_us = clock_us();
-	int rc = authenticate(r->frame->auth, request_header(r, "HTTP_AUTHORIZATION"),
-			      request_query(r), scope, &r->who, &r->deadline, e);
+	int rc;
 
+	watchdog_stage("auth");
+	rc = authenticate(r->frame->auth, request_header(r, "HTTP_AUTHORIZATION"), request_query(r),
+			  scope, &r->who, &r->deadline, e);
 	r->ledger.us[LEDGER_AUTH] += clock_us() - start_us;
 	return rc;
+}
+
+static int
+check_limits(struct request *r, struct err *e)
+{
+	const struct config *c = r->frame->config;
+	const struct limit_set set = { .requests_per_minute = c->limits.requests_per_minute,
+				       .concurrent = c->limits.concurrent,
+				       .images_per_day = c->limits.images_per_day };
+
+	watchdog_stage("limit");
+	return limits_take(r->frame->limits, r->who.id, &set, &r->grant, &r->deadline, e);
+}
+
+int
+request_images_take(struct request *r, unsigned n, struct err *e)
+{
+	return limits_take_images(r->frame->limits, &r->grant, n, &r->deadline, e);
+}
+
+void
+request_images_came(struct request *r, unsigned n)
+{
+	r->images_came = n;
 }
 
 /* CORS preflight (Fetch standard, 3.3): open, and answered the same for every path. */
@@ -171,7 +221,8 @@ static int
 serve(struct request *r, struct err *e)
 {
 	const struct route *first = r->frame->app->routes;
-	bool method_ok;
+	struct err unclear;
+	bool method_ok, clear;
 
 	/* The web server's error handler comes with a status and may come with any path. */
 	if ((first->flags & ROUTE_ERRORS) && request_header(r, "REDIRECT_STATUS") &&
@@ -184,14 +235,21 @@ serve(struct request *r, struct err *e)
 	if (!strcmp(r->method, "OPTIONS") && request_header(r, "HTTP_ORIGIN"))
 		return preflight(r, e);
 	r->route = find_route(r, &method_ok);
+	/* From here on the deadline holds; whether it was asked for rightly is a later question. */
+	clear = !r->route || set_deadline(r, &unclear) == 0;
 	if (!r->route || !(r->route->flags & ROUTE_OPEN)) {
 		if (check_credential(r, r->route && method_ok ? r->route->scope : 0, e) < 0)
 			return -1;
 	}
 	if (!r->route || !method_ok)
 		return no_such_route(r, e);
-	if (set_deadline(r, e) < 0)
+	if ((r->route->flags & ROUTE_SPENDS) && check_limits(r, e) < 0)
 		return -1;
+	if (!clear) {
+		*e = unclear;
+		return -1;
+	}
+	watchdog_stage("work");
 	return r->route->handler(r, r->frame->state, e);
 }
 
@@ -199,18 +257,26 @@ serve(struct request *r, struct err *e)
 static void
 complete(const struct request *r, struct err *e)
 {
-	if (e->kind == ERR_DEADLINE && !e->expected[0])
+	const struct config *c = r->frame->config;
+
+	if (e->kind == ERR_DEADLINE && !e->expected[0] && r->ceiling)
+		(void)snprintf(e->expected, sizeof(e->expected),
+			       "%g s ([deadline] profile = \"%s\")", (double)r->budget_ms / 1000,
+			       c->deadline.profile);
+	else if (e->kind == ERR_DEADLINE && !e->expected[0])
 		(void)snprintf(e->expected, sizeof(e->expected), "%g s",
 			       (double)r->budget_ms / 1000);
 }
 
 void
-frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us)
+frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t waited_us)
 {
 	struct request r;
 	struct err e = { 0 };
 
 	request_open(&r, f, conn, accepted_us);
+	r.ledger.us[LEDGER_WAIT] = waited_us;
+	r.ledger.us[LEDGER_RECV] = clock_us() - accepted_us - waited_us;
 	if (serve(&r, &e) < 0 && e.kind != ERR_GONE) {
 		complete(&r, &e);
 		if (e.detail[0] || err_status(&e) >= 500)

@@ -5,6 +5,7 @@
  */
 #include <sys/types.h>
 
+#include "access/limits.h"
 #include "base/buf.h"
 #include "http/app.h"
 #include "http/conn.h"
@@ -12,6 +13,7 @@
 #include "http/stats.h"
 
 #define HEADERS_MAX_BYTES 16384 /* of an answer */
+#define WRITE_GRACE_MS    30000 /* beyond the deadline, for a client to take its answer */
 
 struct frame {
 	const struct app *app;
@@ -19,6 +21,7 @@ struct frame {
 	struct process_conf process;
 	struct store *store;
 	struct authenticator *auth;
+	struct limits *limits; /* NULL: no route of this program spends */
 	struct stats *stats;
 	void *state;
 };
@@ -30,9 +33,12 @@ struct request {
 	int64_t accepted_us;
 	struct deadline deadline;
 	int64_t budget_ms;
+	bool ceiling; /* the deadline is the profile's, not the route's */
 	struct ledger ledger;
 	struct principal who;
 	const struct route *route;
+	struct grant grant;
+	unsigned images_came;
 	char method[16];
 	const char *target; /* the connection's, until it is closed */
 	char path[PATH_BYTES], rest[PATH_BYTES];
@@ -46,8 +52,9 @@ struct request {
 	const char *code; /* of the error answered with, for the log */
 };
 
-/* frame.c: serves the request that `conn` has open, from its parameters to its log line. */
-void frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us);
+/* frame.c: serves the request that `conn` has open, from its parameters to its log line.  It had to
+ * wait for waited_us of the time since it was accepted. */
+void frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t waited_us);
 /* Answers 503 without looking further, because `about`. */
 void frame_shed(struct frame *f, struct conn *conn, int64_t accepted_us);
 int frame_open(struct frame *f, const struct app *app, const struct config *c, struct err *e);
@@ -55,6 +62,8 @@ void frame_close(struct frame *f);
 
 /* reply.c */
 void reply_error(struct request *r, const struct err *e);
+
+#define SHED_EXTRA 64 /* threads beyond max_in_flight that only wait briefly and shed */
 
 /* pool.c: serves connections of `listen_fd` until the process is told to leave. */
 int pool_run(struct frame *f, int listen_fd, int parent_pipe);

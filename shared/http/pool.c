@@ -19,11 +19,11 @@
 
 #include "base/log.h"
 #include "http/frame.h"
+#include "http/watchdog.h"
 
 #define ACCEPTORS    4
 #define PARK_S       30
 #define ACCEPT_S     5
-#define SHED_EXTRA   64  /* threads beyond max_in_flight that only wait briefly and shed */
 #define SHED_WAIT_MS 250 /* how long a request beyond the limit waits for a place */
 #ifdef EASEL_SANITIZED
 #define STACK_BYTES (1 << 20)
@@ -114,7 +114,8 @@ park(void)
 		*p = self.below;
 	}
 	(void)pthread_cond_destroy(&self.wake);
-	return self.woken;
+	/* Whoever woke it took it off the list, else it did so itself above. */
+	return self.woken; /* NOLINT(clang-analyzer-core.StackAddressEscape) */
 }
 
 /*
@@ -169,7 +170,7 @@ take_place(void)
 static void
 one_request(struct conn *conn, int fd)
 {
-	int64_t now_us = clock_us();
+	int64_t now_us = clock_us(), waited_us;
 	bool place, served;
 
 	(void)pthread_mutex_lock(&pool.lock);
@@ -177,10 +178,11 @@ one_request(struct conn *conn, int fd)
 	replace_acceptor();
 	place = take_place();
 	(void)pthread_mutex_unlock(&pool.lock);
+	waited_us = clock_us() - now_us;
 
 	served = conn_open(conn, fd) == 0;
 	if (served && place)
-		frame_serve(pool.frame, conn, now_us);
+		frame_serve(pool.frame, conn, now_us, waited_us);
 	else if (served)
 		frame_shed(pool.frame, conn, now_us);
 
@@ -238,7 +240,7 @@ static void
 stop_accepting(void)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
-	struct sockaddr_storage self;
+	struct sockaddr_storage self = { 0 };
 	socklen_t size = sizeof(self);
 	int64_t left;
 
@@ -281,7 +283,8 @@ open_waiting(int listen_fd)
 	return 0;
 }
 
-/* Waits for a reason to leave.  True: told to; false: retiring by count, age or idleness. */
+/* Waits for a reason to leave.  True: told to; false: retiring by count, age or idleness, or because
+ * the whole program has a successor (SIGQUIT). */
 static bool
 wait_for_end(const sigset_t *signals)
 {
@@ -297,8 +300,11 @@ wait_for_end(const sigset_t *signals)
 		int sig = sigtimedwait(signals, NULL, &tick);
 		int64_t now_us, served, idle_us;
 
+		watchdog_alive();
 		if (sig == SIGTERM || sig == SIGINT)
 			return true;
+		if (sig == SIGQUIT)
+			return false;
 		now_us = clock_us();
 		(void)pthread_mutex_lock(&pool.lock);
 		served = pool.served;
@@ -320,6 +326,7 @@ drain(int64_t ms)
 	int64_t left;
 
 	do {
+		watchdog_alive();
 		(void)pthread_mutex_lock(&pool.lock);
 		left = pool.threads;
 		(void)pthread_mutex_unlock(&pool.lock);
@@ -345,6 +352,7 @@ pool_run(struct frame *f, int listen_fd, int parent_pipe)
 	(void)sigemptyset(&gate);
 	(void)sigaddset(&gate, SIGTERM);
 	(void)sigaddset(&gate, SIGINT);
+	(void)sigaddset(&gate, SIGQUIT);
 	(void)pthread_sigmask(SIG_BLOCK, &gate, NULL);
 	(void)pthread_mutex_lock(&pool.lock);
 	spawn();

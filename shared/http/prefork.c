@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "http/frame.h"
+#include "http/watchdog.h"
 
 #define WORKERS_MAX     64 /* twice as many may live while half of them retire */
 #define CRASH_WINDOW_MS 2000
@@ -27,10 +28,11 @@
 #define KILL_AFTER_MS   2000 /* beyond the drain time */
 
 struct worker {
-	pid_t pid; /* 0: none */
-	int pipe;  /* it writes here when it retires; -1: closed */
-	bool retiring;
+	pid_t pid;            /* 0: none */
+	int pipe;             /* it writes here when it retires; -1: closed */
+	bool retiring, ended; /* … by the watchdog */
 	int64_t started_us;
+	struct watchdog *board;
 };
 
 static struct {
@@ -42,12 +44,12 @@ static struct {
 	sigset_t signals;
 	struct worker workers[WORKERS_MAX * 2];
 	unsigned deaths; /* within CRASH_WINDOW_MS of each other */
-	int64_t last_death_us, not_before_us;
+	int64_t last_death_us, not_before_us, looked_us;
 	bool idle; /* the last worker left for want of work: wait for a connection */
 } parent;
 
 static _Noreturn void
-worker_main(int pipe_fd)
+worker_main(int pipe_fd, struct watchdog *board)
 {
 	struct frame f;
 	struct err e;
@@ -58,6 +60,7 @@ worker_main(int pipe_fd)
 		_exit(1);
 	/* SIGTERM and SIGINT stay blocked: the pool waits for them, and none may be lost before it does. */
 	(void)close(parent.signal_fd);
+	watchdog_use(board);
 	if (frame_open(&f, parent.app, parent.config, &e) < 0) {
 		err_message(&e, LANG_EN, text, sizeof(text));
 		log_error(NULL, "cannot start: %s %s", text, e.detail);
@@ -74,11 +77,14 @@ worker_main(int pipe_fd)
 static void
 start_worker(struct worker *w)
 {
+	struct watchdog *board =
+		watchdog_new((unsigned)parent.frame->process.max_in_flight + SHED_EXTRA);
 	int fds[2];
 	pid_t pid;
 
-	if (pipe2(fds, O_CLOEXEC) < 0) {
-		log_error(NULL, "no descriptors for a worker");
+	if (!board || pipe2(fds, O_CLOEXEC) < 0) {
+		log_error(NULL, "no descriptors or memory for a worker");
+		watchdog_free(board);
 		return;
 	}
 	pid = fork();
@@ -87,16 +93,19 @@ start_worker(struct worker *w)
 		for (int i = 0; i < WORKERS_MAX * 2; i++)
 			if (parent.workers[i].pid && parent.workers[i].pipe >= 0)
 				(void)close(parent.workers[i].pipe);
-		worker_main(fds[1]);
+		worker_main(fds[1], board);
 	}
 	(void)close(fds[1]);
 	if (pid < 0) {
 		(void)close(fds[0]);
+		watchdog_free(board);
 		log_error(NULL, "a worker cannot be started: error %d", errno);
 		parent.not_before_us = clock_us() + 100000;
 		return;
 	}
-	*w = (struct worker){ .pid = pid, .pipe = fds[0], .started_us = clock_us() };
+	*w = (struct worker){
+		.pid = pid, .pipe = fds[0], .started_us = clock_us(), .board = board
+	};
 }
 
 /* As many active workers as there should be. */
@@ -159,8 +168,37 @@ reap(bool stopping)
 				note_death(w, status);
 			if (w->pipe >= 0)
 				(void)close(w->pipe);
+			watchdog_free(w->board);
 			w->pid = 0;
 		}
+}
+
+/*
+ * Ends workers that are late by their own fault.  When this process was held up itself (by a debugger,
+ * a suspended machine, all of us stopped and continued), they had no chance either: then they get one.
+ */
+static void
+look_after_workers(void)
+{
+	int64_t now_us = clock_us(), since_ms = (now_us - parent.looked_us) / 1000;
+	struct overdue o;
+
+	if (since_ms < WATCHDOG_LOOK_MS)
+		return;
+	parent.looked_us = now_us;
+	if (since_ms > WATCHDOG_LOOK_MS + WATCHDOG_MARGIN_MS)
+		return;
+	for (int i = 0; i < WORKERS_MAX * 2; i++) {
+		struct worker *w = &parent.workers[i];
+
+		if (!w->pid || w->ended || !watchdog_late(w->board, &o))
+			continue;
+		w->ended = true;
+		log_error(o.request[0] ? o.request : NULL,
+			  "worker %d is stuck: %lld ms too late at stage %s; it is ended",
+			  (int)w->pid, (long long)o.late_ms, o.stage);
+		(void)kill(w->pid, SIGKILL);
+	}
 }
 
 static int
@@ -226,14 +264,26 @@ note_retirement(void)
 	parent.idle = parent.frame->process.idle_exit_ms > 0;
 }
 
+/*
+ * SIGTERM and SIGINT: the installation ends, what is in hand has the drain time.  SIGQUIT: a successor
+ * has taken over, on the same socket; what is in hand has the time that a retiring worker gives it.
+ */
 static void
-stop(void)
+stop(int sig)
 {
-	struct deadline d = deadline_in_ms(parent.frame->process.drain_ms + KILL_AFTER_MS);
+	int64_t drain_ms = parent.frame->process.drain_ms;
+	bool retiring = sig == SIGQUIT;
+	struct deadline d = deadline_in_ms(
+		(retiring ? parent.config->deadline.grace_ms : drain_ms) + KILL_AFTER_MS);
 
-	tell_all(SIGTERM);
+	tell_all(retiring ? SIGQUIT : SIGTERM);
 	while (alive() && !deadline_over(&d)) {
-		(void)wait_event(50);
+		sig = wait_event(50);
+		if (retiring && (sig == SIGTERM || sig == SIGINT)) {
+			retiring = false;
+			tell_all(SIGTERM);
+			d = deadline_in_ms(drain_ms + KILL_AFTER_MS);
+		}
 		reap(true);
 	}
 	tell_all(SIGKILL);
@@ -256,20 +306,22 @@ prefork_run(struct frame *f, int listen_fd)
 	(void)sigemptyset(&parent.signals);
 	(void)sigaddset(&parent.signals, SIGTERM);
 	(void)sigaddset(&parent.signals, SIGINT);
+	(void)sigaddset(&parent.signals, SIGQUIT);
 	(void)sigaddset(&parent.signals, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &parent.signals, NULL);
 	parent.signal_fd = signalfd(-1, &parent.signals, SFD_CLOEXEC);
 	if (parent.signal_fd < 0)
 		return 1;
-	while (sig != SIGTERM && sig != SIGINT) {
+	while (sig != SIGTERM && sig != SIGINT && sig != SIGQUIT) {
 		fill();
-		sig = wait_event(parent.not_before_us > clock_us() ? 20 : 1000);
+		sig = wait_event(parent.not_before_us > clock_us() ? 20 : WATCHDOG_LOOK_MS);
 		reap(false);
+		look_after_workers();
 		note_retirement();
 		/* Does somebody else hold the socket, so that leaving loses nothing? */
 		if (parent.idle && !alive() && getenv("LISTEN_FDS"))
 			return 0;
 	}
-	stop();
+	stop(sig);
 	return 0;
 }

@@ -6,12 +6,16 @@
 #include <string.h>
 
 #include "http/frame.h"
+#include "http/watchdog.h"
 
 #define HEAD_ROOM_BYTES 512 /* of the headers that every answer has */
 
-#define EXPOSED                                                                     \
-	"x-request-id, server-timing, retry-after, x-should-retry, x-easel-model, " \
-	"x-easel-mode, x-easel-attempts, x-easel-params, location"
+#define EXPOSED                                                                      \
+	"x-request-id, server-timing, retry-after, x-should-retry, x-easel-model, "  \
+	"x-easel-mode, x-easel-attempts, x-easel-params, location, retry-after-ms, " \
+	"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "               \
+	"x-ratelimit-reset-requests, x-ratelimit-limit-images, "                     \
+	"x-ratelimit-remaining-images, x-ratelimit-reset-images"
 
 void
 reply_header(struct request *r, const char *name, const char *fmt, ...)
@@ -90,6 +94,21 @@ add_server_timing(const struct request *r, struct buf *b)
 	(void)buf_adds(b, "\r\n");
 }
 
+/* The headers that OpenAI's SDKs know; nothing where there is no limit. */
+static void
+add_limit(struct buf *b, const char *what, const struct limit_state *s)
+{
+	char reset[LIMITS_DURATION_TEXT];
+
+	if (!s->limit)
+		return;
+	limits_duration(s->reset_ms, reset);
+	(void)buf_addf(b,
+		       "x-ratelimit-limit-%s: %lld\r\nx-ratelimit-remaining-%s: %lld\r\n"
+		       "x-ratelimit-reset-%s: %s\r\n",
+		       what, (long long)s->limit, what, (long long)s->remaining, what, reset);
+}
+
 static void
 add_cors(const struct request *r, struct buf *b)
 {
@@ -109,6 +128,31 @@ add_cors(const struct request *r, struct buf *b)
 	}
 }
 
+/* What was not booked where it was spent, so that the items make up the whole time until now. */
+static void
+book_the_rest(struct request *r)
+{
+	int64_t rest_us = clock_us() - r->accepted_us;
+
+	for (int i = 0; i < LEDGER__MAX; i++)
+		rest_us -= r->ledger.us[i];
+	if (rest_us > 0)
+		r->ledger.us[LEDGER_OTHER] += rest_us;
+}
+
+/* The deadline is the answer's; how long a client takes to fetch it is bounded by itself. */
+static void
+take_time_to_write(struct request *r)
+{
+	int64_t now_us = clock_us();
+	int64_t until_us =
+		(r->deadline.at_us > now_us ? r->deadline.at_us : now_us) + WRITE_GRACE_MS * 1000;
+
+	conn_write_until(r->conn, until_us);
+	watchdog_stage("respond");
+	watchdog_until(until_us + CONN_STALL_S * 1000000LL);
+}
+
 int
 reply_begin(struct request *r, int status, const char *content_type, int64_t length_bytes,
 	    struct err *e)
@@ -116,6 +160,8 @@ reply_begin(struct request *r, int status, const char *content_type, int64_t len
 	AUTO(buf) head = BUF_INIT(HEADERS_MAX_BYTES * 2);
 
 	r->status = status;
+	book_the_rest(r);
+	take_time_to_write(r);
 	(void)buf_room(&head, r->headers.len + HEAD_ROOM_BYTES);
 	(void)buf_addf(&head, "Status: %d %s\r\nx-request-id: %s\r\n", status, reason(status),
 		       r->id);
@@ -124,6 +170,8 @@ reply_begin(struct request *r, int status, const char *content_type, int64_t len
 	if (length_bytes >= 0)
 		(void)buf_addf(&head, "content-length: %lld\r\n", (long long)length_bytes);
 	add_server_timing(r, &head);
+	add_limit(&head, "requests", &r->grant.requests);
+	add_limit(&head, "images", &r->grant.images);
 	add_cors(r, &head);
 	(void)buf_add(&head, r->headers.p, r->headers.len);
 	if (buf_adds(&head, "\r\n") < 0)
@@ -229,6 +277,8 @@ reply_error(struct request *r, const struct err *e)
 		reply_header(r, "www-authenticate", "Bearer");
 	if (e->retry_after_s)
 		reply_header(r, "retry-after", "%d", e->retry_after_s);
+	if (e->kind == ERR_RATE_LIMITED && r->grant.retry_ms)
+		reply_header(r, "retry-after-ms", "%lld", (long long)r->grant.retry_ms);
 	if (!err_retry(e) && (status >= 500 || status == 429 || status == 409 || status == 408))
 		reply_header(r, "x-should-retry", "false");
 	(void)reply_json(r, status,

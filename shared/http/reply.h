@@ -12,17 +12,17 @@
 
 /* Adds a header to the answer that is to come.  A value with CR, LF or NUL is dropped. */
 void reply_header(struct request *r, const char *name, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 /* The whole answer; takes doc. */
 int reply_json(struct request *r, int status, json_t *doc, struct err *e);
 /* The whole answer, any type. */
 int reply_text(struct request *r, int status, const char *content_type, const char *text, size_t n,
-               struct err *e);
+	       struct err *e);
 
 /* An answer of length_bytes in pieces (-1: not known). */
 int reply_begin(struct request *r, int status, const char *content_type, int64_t length_bytes,
-                struct err *e);
+		struct err *e);
 int reply_write(struct request *r, const void *p, size_t n, struct err *e);
 int reply_end(struct request *r, struct err *e);
 

@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "base/utf8.h"
 #include "http/frame.h"
+#include "http/watchdog.h"
 
 const char *
 request_id(const struct request *r)
@@ -113,12 +114,26 @@ media_type_check(const struct request *r, struct err *e)
 }
 
 static int
-too_large(struct err *e, int64_t limit, const char *found)
+too_large(const struct config *c, struct err *e, int64_t limit, int64_t ceiling, int64_t length)
 {
-	char expected[64];
+	char expected[120];
 
-	(void)snprintf(expected, sizeof(expected), "at most %lld bytes", (long long)limit);
-	return err_field(e, ERR_BODY_TOO_LARGE, "", expected, "%s", found);
+	(void)snprintf(expected, sizeof(expected), "at most %lld bytes", (long long)ceiling);
+	if (ceiling < limit)
+		(void)snprintf(expected, sizeof(expected),
+			       "at most %lld bytes ([deadline] profile = \"%s\")",
+			       (long long)ceiling, c->deadline.profile);
+	return err_field(e, ERR_BODY_TOO_LARGE, "", expected, "%lld", (long long)length);
+}
+
+/* What the client's own slowness took. */
+static int
+too_slow(struct err *e)
+{
+	(void)err_set(e, ERR_DEADLINE, "receiving the request's body");
+	e->party = PARTY_CLIENT + 1;
+	e->stage = "recv";
+	return -1;
 }
 
 /* The whole body into r->body. */
@@ -128,20 +143,20 @@ body_read(struct request *r, struct err *e)
 	const struct config *c = r->frame->config;
 	size_t offset = r->route->body_offset;
 	int64_t limit = offset ? *(const int64_t *)((const char *)c + offset) : 0;
+	int64_t ceiling = config_ceiling_bytes(c, limit), length = 0;
 	const char *said = request_header(r, "CONTENT_LENGTH");
-	int64_t length = 0;
 	ssize_t got;
-	char text[64];
 
 	if (said && *said && num_i64(said, 0, INT64_MAX, &length) < 0)
 		return err_set(e, ERR_BAD_REQUEST, "Content-Length is no number");
-	(void)snprintf(text, sizeof(text), "%lld", (long long)length);
-	if (length > limit)
-		return too_large(e, limit, text);
+	if (length > ceiling)
+		return too_large(c, e, limit, ceiling, length);
 	r->body = malloc((size_t)length + 1);
 	if (!r->body)
 		return err_set(e, ERR_OVERLOADED, "no memory for the body");
 	got = conn_read(r->conn, r->body, (size_t)length);
+	if (got < 0 && deadline_over(&r->deadline))
+		return too_slow(e);
 	if (got != length) {
 		char expected[64];
 
@@ -158,9 +173,11 @@ body_read(struct request *r, struct err *e)
 int
 request_json(struct request *r, json_t **out, struct err *e)
 {
+	int64_t start_us = clock_us();
 	json_t *v = NULL;
 	int rc;
 
+	watchdog_stage("recv");
 	if (media_type_check(r, e) < 0 || body_read(r, e) < 0)
 		return -1;
 	/* From here on nothing more is read: the input's buffers go back before a long wait. */
@@ -171,6 +188,8 @@ request_json(struct request *r, json_t **out, struct err *e)
 		rc = json_read(r->body, r->body_len, &v, e);
 	free(r->body);
 	r->body = NULL;
+	r->ledger.us[LEDGER_RECV] += clock_us() - start_us;
+	watchdog_stage("work");
 	if (rc < 0)
 		return -1;
 	if (!json_is_object(v)) {

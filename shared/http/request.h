@@ -35,10 +35,17 @@ enum err_lang request_lang(const struct request *r); /* from Accept-Language */
 
 /*
  * The JSON object of the body.  Strict: UTF-8, one object, no duplicate keys, depth at most 32.
- * *out is the caller's.  -1: ERR_MEDIA_TYPE, ERR_BODY_TOO_LARGE, ERR_BODY_INCOMPLETE, ERR_JSON,
- * ERR_DUPLICATE_KEY, ERR_TYPE (not an object).
+ * *out is the caller's.  -1: ERR_MEDIA_TYPE, ERR_BODY_TOO_LARGE, ERR_BODY_INCOMPLETE, ERR_DEADLINE (it
+ * comes too slowly), ERR_JSON, ERR_DUPLICATE_KEY, ERR_TYPE (not an object).
  */
 int request_json(struct request *r, json_t **out, struct err *e);
+
+/*
+ * On a route that spends: takes n pictures of the key's [limits] images_per_day, before anything is
+ * bought.  Those that do not come are given back.  -1: ERR_RATE_LIMITED, ERR_OVERLOADED.
+ */
+int request_images_take(struct request *r, unsigned n, struct err *e);
+void request_images_came(struct request *r, unsigned n);
 
 /* "http://host:8080": [server] public_url, else what the request says of itself. */
 void request_base_url(const struct request *r, char *out, size_t size);

@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 
-#define PATH_BYTES 512 /* a longer path is refused; two of them lie on each waiting stack */
+#define PATH_BYTES 1024 /* a longer path is refused */
 
 /*
  * Normalises the path of a request target (up to '?') into out: repeated slashes collapsed,
@@ -32,7 +32,7 @@ bool path_matches(const char *path, const char *route, char rest[PATH_BYTES]);
  * What a request for `path` with `method` that no route answers probably meant: fills *e with
  * ERR_METHOD (and, in `allow`, the methods that the path takes) or ERR_ENDPOINT with a hint.
  */
-int path_explain(const char *method, const char *path, char *allow, size_t allow_size,
-                 struct err *e);
+int
+path_explain(const char *method, const char *path, char *allow, size_t allow_size, struct err *e);
 
 #endif

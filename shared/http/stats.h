@@ -15,7 +15,7 @@
 #define STATS_BUCKETS 15
 
 struct stats {
-	uint64_t requests[600]; /* by HTTP status */
+	uint64_t requests[600];              /* by HTTP status */
 	uint64_t buckets[STATS_BUCKETS + 1]; /* by duration; the last is +Inf */
 	uint64_t duration_us;
 	uint64_t shed, worker_starts, worker_deaths;

@@ -43,8 +43,8 @@ int aside_probe(const char *const *credentials, unsigned n, const struct model_c
  * Always -1: *e says why none of the n can be used: ERR_UP_RATE with the earliest time in retry_after_s
  * when one will be ready, else the reason of the one that was put aside last.
  */
-int aside_error(const char *const *credentials, unsigned n, const struct model_conf *m,
-                struct err *e);
+int
+aside_error(const char *const *credentials, unsigned n, const struct model_conf *m, struct err *e);
 
 /* Forgets everything: for tests. */
 void aside_forget(void);

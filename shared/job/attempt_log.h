@@ -12,8 +12,8 @@ void attempt_log_start(const struct config *c, const struct image_job *job);
 /* Before a further one. */
 void attempt_log_again(const struct image_job *job);
 
-void attempt_log_aside(const struct image_job *job, const char *credential, int64_t ms,
-                       const char *why);
+void
+attempt_log_aside(const struct image_job *job, const char *credential, int64_t ms, const char *why);
 void attempt_log_degrade(const struct image_job *job, const char *step, const char *why);
 
 #endif

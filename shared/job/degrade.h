@@ -14,15 +14,15 @@
 #include "provider/provider.h"
 
 struct degrade {
-	struct image_request rq;  /* what to ask for now */
+	struct image_request rq; /* what to ask for now */
 	const struct model_conf *model;
 	const struct image_caps *caps;
-	unsigned level;           /* steps of the list that are behind us; 0: as asked */
-	json_t *values;           /* that rq's texts are borrowed from */
+	unsigned level; /* steps of the list that are behind us; 0: as asked */
+	json_t *values; /* that rq's texts are borrowed from */
 };
 
 void degrade_init(struct degrade *d, const struct image_request *rq, const struct model_conf *m,
-                  const struct image_caps *caps);
+		  const struct image_caps *caps);
 void degrade_done(struct degrade *d);
 
 /* The step that was taken ("quality=medium"), or NULL: there is none left. */

@@ -29,26 +29,26 @@ struct image_engine {
  * Also ends, with a row in `store` and a line in the log, the jobs that dead processes left behind.
  */
 int image_engine_open(struct image_engine *g, const struct config *c, const char *program,
-                      struct store *store, unsigned max_in_flight, struct err *e);
+		      struct store *store, unsigned max_in_flight, struct err *e);
 void image_engine_done(struct image_engine *g);
 
 struct image_job {
 	/* From the caller. */
 	const struct image_request *rq;
-	const char *model_asked;    /* NULL: the default image model */
+	const char *model_asked; /* NULL: the default image model */
 	const char *request_id, *key_id;
 	struct deadline deadline;
-	int64_t budget_ms;          /* the deadline's length, for the error that says it passed */
+	int64_t budget_ms; /* the deadline's length, for the error that says it passed */
 	struct ledger *ledger;
 
 	/* Filled, as far as it got, whether it succeeded or not. */
 	const struct model_conf *asked; /* what was asked for; its habits are the answer's */
 	const struct model_conf *model; /* what was used: a fallback, when that is another */
 	struct receipt receipt;
-	unsigned attempts;          /* calls made to providers */
-	const char *after;          /* the code of the attempt that failed last, or NULL */
-	const char *mode;           /* "http", "local", "async", later "ws" */
-	struct image_call call;     /* call.images[0 .. nimages) are the pictures, as asked */
+	unsigned attempts;      /* calls made to providers */
+	const char *after;      /* the code of the attempt that failed last, or NULL */
+	const char *mode;       /* "http", "local", "async", later "ws" */
+	struct image_call call; /* call.images[0 .. nimages) are the pictures, as asked */
 };
 
 /*

@@ -16,7 +16,13 @@
 #include "store/store.h"
 
 /* The stages a job passes, in order; a slot says the last one it reached. */
-enum intent_stage { INTENT_FREE, INTENT_ACCEPTED, INTENT_SUBMITTING, INTENT_WAITING, INTENT_STORING };
+enum intent_stage {
+	INTENT_FREE,
+	INTENT_ACCEPTED,
+	INTENT_SUBMITTING,
+	INTENT_WAITING,
+	INTENT_STORING
+};
 
 struct intent; /* one slot */
 
@@ -25,8 +31,8 @@ int intent_open(const char *state_dir, const char *program, unsigned slots, stru
 void intent_close(void); /* removes the file when no slot is in use */
 
 /* A slot for this job, or NULL when all are taken (the frame sheds load before that happens). */
-struct intent *intent_take(const char *request_id, const char *key_id, const char *model,
-                           const char *provider);
+struct intent *
+intent_take(const char *request_id, const char *key_id, const char *model, const char *provider);
 void intent_stage(struct intent *i, enum intent_stage stage);
 void intent_upstream_id(struct intent *i, const char *id);
 void intent_release(struct intent *i); /* accepts NULL */
@@ -38,6 +44,6 @@ void intent_release(struct intent *i); /* accepts NULL */
  * The number of jobs, or -1.
  */
 int intent_recover(const char *state_dir, void (*fn)(const struct job_record *j, void *arg),
-                   void *arg, struct err *e);
+		   void *arg, struct err *e);
 
 #endif

@@ -13,7 +13,7 @@
 
 #define RETRY_ATTEMPTS_MAX 3     /* with one key and one model */
 #define RETRY_WAIT_MAX_MS  30000 /* longer waits are the caller's: the answer says how long */
-#define RETRY_USEFUL_MS    1000  /* so much must be left after a wait, where nothing better is known */
+#define RETRY_USEFUL_MS    1000 /* so much must be left after a wait, where nothing better is known */
 
 /* May the same request to the same provider succeed in a moment?  No name, no connection, 408, 425,
  * 429, a 503 or 529 that says it was too busy to begin. */

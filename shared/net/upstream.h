@@ -29,16 +29,16 @@
 /* What the server said before its body. */
 struct upstream_head {
 	int status;
-	char content_type[96];   /* lower case, without parameters */
-	char request_id[96];     /* of x-request-id, x-oneapi-request-id, cf-ray: the first there is */
-	char location[2048];     /* where a redirect leads, absolute; filled when the call has ended */
-	bool mitigated;          /* cf-mitigated: the edge refused it, not the API behind */
-	int retry_after_s;       /* both forms of Retry-After, and retry-after-ms rounded up; at most a
+	char content_type[96]; /* lower case, without parameters */
+	char request_id[96]; /* of x-request-id, x-oneapi-request-id, cf-ray: the first there is */
+	char location[2048]; /* where a redirect leads, absolute; filled when the call has ended */
+	bool mitigated;      /* cf-mitigated: the edge refused it, not the API behind */
+	int retry_after_s;   /* both forms of Retry-After, and retry-after-ms rounded up; at most a
 	                            day; 0: none */
-	int64_t content_length;  /* -1: not said */
-	bool quota_said;         /* modelscope-ratelimit-requests-remaining or -model-requests-remaining */
-	int64_t quota_left;      /* the lower of them: calls left today */
-	int id_rank;             /* upstream_head.c's own */
+	int64_t content_length; /* -1: not said */
+	bool quota_said; /* modelscope-ratelimit-requests-remaining or -model-requests-remaining */
+	int64_t quota_left; /* the lower of them: calls left today */
+	int id_rank;        /* upstream_head.c's own */
 };
 
 #define UPSTREAM_HEAD_BYTES 65536 /* all headers of an answer together; more is ERR_UP_GARBAGE */
@@ -64,7 +64,7 @@ enum upstream_policy {
 };
 
 struct upstream_req {
-	const char *method;         /* "GET", "POST" */
+	const char *method; /* "GET", "POST" */
 	const char *url;
 	const char *const *headers; /* "Name: value", NULL at the end; NULL: none */
 	const void *body;           /* NULL: none */
@@ -72,9 +72,9 @@ struct upstream_req {
 	const char *proxy;          /* "" or NULL: none */
 	int64_t connect_timeout_ms; /* 0: the deadline's alone */
 	enum upstream_policy policy;
-	const char *provider;       /* its name, for errors */
-	enum ledger_item item;      /* LEDGER_PROVIDER or LEDGER_FETCH: where waiting is booked */
-	const char *allow_origin;   /* with UPSTREAM_PUBLIC: a URL whose scheme, host and port (the
+	const char *provider;     /* its name, for errors */
+	enum ledger_item item;    /* LEDGER_PROVIDER or LEDGER_FETCH: where waiting is booked */
+	const char *allow_origin; /* with UPSTREAM_PUBLIC: a URL whose scheme, host and port (the
 	                               provider's own base_url) are trusted all the same; NULL: none */
 };
 
@@ -96,8 +96,8 @@ void upstream_shutdown(void);
  *     was sent) and the item is LEDGER_PROVIDER.
  */
 int upstream_call(const struct upstream_req *req, const struct upstream_body *body,
-                  struct upstream_head *head, const struct deadline *d, struct ledger *ledger,
-                  struct err *e);
+		  struct upstream_head *head, const struct deadline *d, struct ledger *ledger,
+		  struct err *e);
 
 /*
  * *out is `location` as a URL found at `base` means it ("/a.png", "//h/a", "b.png", "https://…").

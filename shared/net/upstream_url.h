@@ -24,7 +24,7 @@ struct upstream_url {
  * 0 or -1: ERR_CONFIG for a trusted URL, ERR_FETCH_REFUSED for one from outside.
  */
 int upstream_url_read(struct upstream_url *u, const char *url, enum upstream_policy policy,
-                      const char *allow_origin, struct err *e);
+		      const char *allow_origin, struct err *e);
 void upstream_url_done(struct upstream_url *u);
 
 #endif

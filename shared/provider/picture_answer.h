@@ -29,7 +29,7 @@ struct picture_answer {
 	struct sink sink;
 	unsigned current; /* the picture that is arriving */
 	bool failed;      /* collects text instead: no 2xx, or a web page */
-	bool sniffed;        /* the first character was seen */
+	bool sniffed;     /* the first character was seen */
 	struct buf text;  /* of a failure */
 	int64_t store_us;
 	struct picture pictures[IMAGES_MAX];

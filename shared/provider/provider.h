@@ -20,19 +20,19 @@
 
 /* What a model behind a dialect can do with the parameters; feeds mapping, receipt and docs. */
 struct image_caps {
-	unsigned keeps;        /* PARAM_BIT()s that are passed on */
-	unsigned n_max;        /* pictures in one call; more is several calls or a refusal */
-	uint32_t prompt_max;   /* characters */
-	bool b64_default;      /* response_format default is b64_json (GPT image models) */
-	const char *sizes;     /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
+	unsigned keeps;      /* PARAM_BIT()s that are passed on */
+	unsigned n_max;      /* pictures in one call; more is several calls or a refusal */
+	uint32_t prompt_max; /* characters */
+	bool b64_default;    /* response_format default is b64_json (GPT image models) */
+	const char *sizes;   /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
 };
 
 /* One call for pictures: what goes in, what comes out.  What comes out is zero before. */
 struct image_call {
 	const struct image_request *rq;
 	const struct provider_conf *provider;
-	const char *model;          /* the provider's name for it */
-	const char *credential;     /* the one to use; "" when the dialect needs none */
+	const char *model;      /* the provider's name for it */
+	const char *credential; /* the one to use; "" when the dialect needs none */
 	struct filestore *files;
 	struct deadline deadline;
 	struct ledger *ledger;
@@ -45,12 +45,12 @@ struct image_call {
 
 	struct picture images[IMAGES_MAX];
 	char *revised_prompt[IMAGES_MAX]; /* NULL when none; freed by image_call_done() */
-	unsigned nimages;           /* whole and stored, also when the call failed */
+	unsigned nimages;                 /* whole and stored, also when the call failed */
 	char upstream_request_id[96];
 	int64_t usage_input, usage_output, usage_total; /* tokens; -1: not said */
 	int64_t usage_input_text, usage_input_image;
 	char background[16], quality[16]; /* as the provider said; "" */
-	int64_t quota_left;         /* calls that the credential has left today; -1: not said */
+	int64_t quota_left; /* calls that the credential has left today; -1: not said */
 };
 
 /* Frees what a call collected; its pictures stay stored. */

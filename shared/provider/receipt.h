@@ -20,7 +20,7 @@ struct receipt {
 
 /* note: "dropped", "served-here", "→aspect_ratio=3:2", "=1024x1024". */
 void receipt_note(struct receipt *r, enum image_param p, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 /* Writes the header's value; "" when there is nothing to say. */
 void receipt_text(const struct receipt *r, char *out, size_t size);
 

@@ -16,10 +16,8 @@ LATER = {
     "expired": "pictures and tasks that were removed",
     "task_terminal": "tasks",
     "idempotency_mismatch": "Idempotency-Key",
-    "rate_limited": "[limits] per key",
     "handler_timeout": "a program that overruns its own deadline: the watchdog",
     "client_closed_request": "nobody is there to be answered; it is a word of the log",
-    "config_invalid": "a dialect that is not built in yet",
     "internal_error": "only a mistake in Easel itself",
 }
 

@@ -54,7 +54,9 @@ FAULTS = [
     ("cloudrun504", 502, "upstream_failed", PROVIDER, None, True, 504),
     ("error-numeric-code", 502, "upstream_failed", PROVIDER, None, True, 524),
     ("relay-new-api@delay=0", 502, "upstream_failed", PROVIDER, None, True, 500),
+    # an error that calls itself 200: its words say what it is
     ("error-200", 502, "upstream_quota_exhausted", CREDENTIAL, None, False, 200),
+    ("relay-error-200@delay=0", 502, "upstream_failed", PROVIDER, None, True, 200),
     ("redirect", 502, "upstream_garbage", PROVIDER, None, None, 302),
     # what is no answer
     ("not-json", 502, "upstream_garbage", PROVIDER, None, True, 200),

@@ -58,8 +58,8 @@ an_address_is_taken_apart(void **unused)
 static void
 port_0_becomes_a_real_port_and_a_taken_one_is_said(void **unused)
 {
-	struct front first, second;
-	struct err e;
+	struct front first = { 0 }, second = { 0 };
+	struct err e = { 0 };
 	char listen_on[URL_TEXT];
 
 	(void)unused;
@@ -115,7 +115,7 @@ a_template_or_value_that_could_do_harm_is_refused(void **unused)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct place places[] = { { "DIR", rows[i].value }, { NULL, NULL } };
 		AUTO(buf) out = BUF_INIT(1024);
-		struct err e;
+		struct err e = { 0 };
 
 		assert_int_equal(template_fill(rows[i].text, places, &out, &e), -1);
 		assert_int_equal(e.kind, rows[i].kind);
