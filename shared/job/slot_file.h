@@ -1,0 +1,67 @@
+#ifndef EASEL_JOB_SLOT_FILE_H
+#define EASEL_JOB_SLOT_FILE_H
+/*
+ * slot_file - the mapped file that a provider's line lies in, its lock, and who is alive
+ *
+ * Private to job/slots.c.  Opened and closed for a process by slots_open() and slots_close().
+ *
+ * How it survives kill -9 at any instruction:
+ *
+ * - The file holds no link, and no count of what is held.  Every entry says for itself who stands there,
+ *   since when, and whether it holds; all else is found by looking at all of them.
+ * - Between processes the file is guarded by a lock of the kernel's (fcntl, by open file description),
+ *   which a dead process cannot keep.  A mutex in the file could be left locked by a power cut.
+ * - A process shows that it lives by a lock on one byte of the file "alive", at a random number that
+ *   stands in its entries.  Unlike a process number it is never used again.
+ *
+ * The owner of an entry may leave it without the lock: from HOLDING by a store, from WAITING by an
+ * exchange that a grant may win.  So giving back never waits.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "job/slots.h"
+
+#define SLOT_ENTRIES 4096
+
+enum { ENTRY_FREE, ENTRY_WAITING, ENTRY_HOLDING }; /* a new file is all zero */
+
+struct slot_entry {
+	uint64_t owner, ticket;
+	uint64_t wanted;        /* bits: places in the header's list of keys */
+	_Atomic uint32_t state; /* others sleep on it */
+	uint32_t key;
+};
+
+struct slot_header {
+	uint64_t magic;
+	uint32_t entries, entry_bytes;
+	uint32_t used; /* entries from here on were never taken */
+	uint32_t unused;
+	uint64_t tickets;             /* given out so far */
+	uint64_t keys[SLOT_KEYS_MAX]; /* fingerprints; 0: no key yet */
+};
+
+struct slot_line {
+	struct slot_line *next;
+	char *provider;
+	pthread_mutex_t mutex; /* the file's lock does not tell threads apart */
+	struct slot_header *h;
+	struct slot_entry *entries;
+	int fd;
+};
+
+/* The provider's line, opened when it is first asked for.  NULL with *e. */
+struct slot_line *slot_file_of(const char *provider, struct err *e);
+
+/* False: its holder was stopped.  The caller tries again as long as it has time. */
+bool slot_file_lock(struct slot_line *l);
+void slot_file_unlock(struct slot_line *l);
+
+/* What a living process writes into its entries. */
+uint64_t slot_file_owner(void);
+bool slot_file_owner_lives(uint64_t owner);
+
+#endif
