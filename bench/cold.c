@@ -215,7 +215,6 @@ run_fcgi(int *status)
 	if (!request || l < 0 || c < 0 || bind(l, (struct sockaddr *)&at, sizeof(at)) < 0 ||
 	    listen(l, 16) < 0 || connect(c, (struct sockaddr *)&at, sizeof(at)) < 0)
 		die("socket");
-	(void)unlink(at.sun_path);
 	n = fcgi_request(request);
 	if (write(c, request, n) != (ssize_t)n)
 		die("write");
@@ -226,7 +225,8 @@ run_fcgi(int *status)
 		become(l, -1);
 	got = first_byte(c, status);
 	(void)close(c);
-	end(pid);
+	end(pid); /* it finds its way out of accept() by calling itself: the name must still be there */
+	(void)unlink(at.sun_path);
 	(void)close(l);
 	return got ? (double)(got - start) / 1000 : -1;
 }

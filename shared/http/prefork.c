@@ -25,6 +25,7 @@
 #define CRASH_WINDOW_MS 2000
 #define CRASH_FREE      3 /* deaths in a window that cost no delay */
 #define BACKOFF_MAX_MS  5000
+#define STAGGER_MS      10   /* between the starts of a program's workers */
 #define KILL_AFTER_MS   2000 /* beyond the drain time */
 
 struct worker {
@@ -121,7 +122,11 @@ fill(void)
 	for (int i = 0; i < WORKERS_MAX * 2 && active < want; i++)
 		if (!parent.workers[i].pid) {
 			start_worker(&parent.workers[i]);
-			active++;
+			/* One after the other: the first one is to answer soon. */
+			if (++active < want) {
+				parent.not_before_us = clock_us() + STAGGER_MS * 1000;
+				return;
+			}
 		}
 }
 
@@ -314,7 +319,7 @@ prefork_run(struct frame *f, int listen_fd)
 		return 1;
 	while (sig != SIGTERM && sig != SIGINT && sig != SIGQUIT) {
 		fill();
-		sig = wait_event(parent.not_before_us > clock_us() ? 20 : WATCHDOG_LOOK_MS);
+		sig = wait_event(parent.not_before_us > clock_us() ? STAGGER_MS : WATCHDOG_LOOK_MS);
 		reap(false);
 		look_after_workers();
 		note_retirement();
