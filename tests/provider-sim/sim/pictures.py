@@ -73,7 +73,7 @@ class Picture:
 
 def serial_of(data):
     """The serial number inside a picture, or None."""
-    found = re.search(rb"sim-picture-(\d+)", data)
+    found = re.search(rb"sim-picture-(\d{8})", data)
     return int(found.group(1)) if found else None
 
 
