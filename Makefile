@@ -100,6 +100,11 @@ check-asan: deps-test
 check-tsan: deps-test
 	$(Q)$(MAKE) --no-print-directory SAN=tsan WERROR=1 all units && BUILD=build-tsan tests/run
 
+check-churn: deps-test
+	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/churn
+fault-table: deps-test
+	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/fault-table
+
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) bench/run
 
@@ -125,6 +130,6 @@ help:
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all units deps deps-test run test check-asan check-tsan bench lint docs install help clean FORCE
+.PHONY: all units deps deps-test run test check-asan check-tsan check-churn fault-table bench lint docs install help clean FORCE
 .SECONDARY:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
