@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "http/app.h"
 #include "job/image_run.h"
+#include "job/intent.h"
 
 #define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
 /* Of a picture at a time: a multiple of 3, so that base64 needs no padding, and one FastCGI record. */
@@ -195,6 +196,13 @@ answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
 	return reply_json(r, err_status(e), json_pack("{s:o}", "error", error), e);
 }
 
+/* The caller has its answer. */
+static void
+forget(void *intent)
+{
+	intent_release(intent);
+}
+
 static int
 generate(struct request *r, void *state, struct err *e)
 {
@@ -214,6 +222,7 @@ generate(struct request *r, void *state, struct err *e)
 	if (request_images_take(r, rq.n, e) < 0)
 		return -1;
 	rc = image_run(g, &job, e);
+	request_after(r, forget, job.intent);
 	request_images_came(r, job.call.nimages);
 	add_headers(r, &job);
 	if (rc == 0)

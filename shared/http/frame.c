@@ -95,6 +95,8 @@ request_close(struct request *r)
 	if (r->frame->limits)
 		limits_give(r->frame->limits, &r->grant, r->images_came);
 	conn_close(r->conn);
+	if (r->after)
+		r->after(r->after_arg);
 	watchdog_end();
 	duration_us = clock_us() - r->accepted_us;
 	stats_request(r->frame->stats, r->status, duration_us);

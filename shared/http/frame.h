@@ -49,6 +49,8 @@ struct request {
 	int status;         /* 0: nothing was answered yet */
 	bool head_only, broken;
 	uint64_t bytes_in, bytes_out;
+	void (*after)(void *arg);
+	void *after_arg;
 	const char *code; /* of the error answered with, for the log */
 };
 

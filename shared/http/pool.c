@@ -23,7 +23,7 @@
 
 #define ACCEPTORS    4
 #define PARK_S       30
-#define ACCEPT_S 1
+#define ACCEPT_S     1
 #define SHED_WAIT_MS 250 /* how long a request beyond the limit waits for a place */
 #ifdef EASEL_SANITIZED
 #define STACK_BYTES (1 << 20)

@@ -248,3 +248,10 @@ request_base_url(const struct request *r, char *out, size_t size)
 		host = c->server.listen;
 	(void)snprintf(out, size, "%s://%s", proto, host);
 }
+
+void
+request_after(struct request *r, void (*fn)(void *arg), void *arg)
+{
+	r->after = fn;
+	r->after_arg = arg;
+}

@@ -23,7 +23,6 @@ struct attempts {
 	const struct model_conf *model;
 	const struct provider_driver *driver;
 	struct degrade ask;
-	struct intent *intent;
 	const char *const *keys;           /* the provider's */
 	unsigned char used[SLOT_KEYS_MAX]; /* attempts with that key */
 	unsigned nkeys, waits;
@@ -33,7 +32,6 @@ struct attempts {
 static void
 attempts_done(struct attempts *a)
 {
-	intent_release(a->intent);
 	degrade_done(&a->ask);
 	/* Its copies of the request's parameters end here. */
 	a->job->call.rq = a->job->rq;
@@ -47,14 +45,14 @@ on_stage(void *self, const char *stage)
 {
 	struct attempts *a = self;
 
-	intent_stage(a->intent,
+	intent_stage(a->job->intent,
 		     !strcmp(stage, "provider.submit") ? INTENT_SUBMITTING : INTENT_WAITING);
 }
 
 static void
 on_upstream_id(void *self, const char *id)
 {
-	intent_upstream_id(((struct attempts *)self)->intent, id);
+	intent_upstream_id(((struct attempts *)self)->job->intent, id);
 }
 
 static const char *
@@ -104,8 +102,9 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 					 .on_upstream_id = on_upstream_id,
 					 .self = a,
 					 .usage_total = -1 };
-	a->intent = intent_take(job->request_id, job->key_id, m->id, p->name);
-	return a->intent ? 0 : err_set(e, ERR_OVERLOADED, "no place left to note a job");
+	intent_release(job->intent); /* of the model before */
+	job->intent = intent_take(job->request_id, job->key_id, m->id, p->name);
+	return job->intent ? 0 : err_set(e, ERR_OVERLOADED, "no place left to note a job");
 }
 
 /* ---- which key, and when ---- */
@@ -339,7 +338,7 @@ attempts_run(struct image_engine *g, struct image_job *job, struct err *e)
 			return 0;
 		job->after = err_code(e);
 		if (nothing_bought(&a) && !e->may_have_been_billed)
-			intent_stage(a.intent, INTENT_ACCEPTED);
+			intent_stage(job->intent, INTENT_ACCEPTED);
 		if (!again(&a, (unsigned)k, e))
 			return -1;
 	}

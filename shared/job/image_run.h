@@ -32,6 +32,8 @@ int image_engine_open(struct image_engine *g, const struct config *c, const char
 		      struct store *store, unsigned max_in_flight, struct err *e);
 void image_engine_done(struct image_engine *g);
 
+struct intent;
+
 struct image_job {
 	/* From the caller. */
 	const struct image_request *rq;
@@ -49,6 +51,11 @@ struct image_job {
 	const char *after;      /* the code of the attempt that failed last, or NULL */
 	const char *mode;       /* "http", "local", "async", later "ws" */
 	struct image_call call; /* call.images[0 .. nimages) are the pictures, as asked */
+	/*
+	 * The note of it, for whoever finds it should this process die.  It stays until the answer has left:
+	 * the caller gives it back with intent_release() then.  NULL when nothing was begun.
+	 */
+	struct intent *intent;
 };
 
 /*
