@@ -6,7 +6,8 @@ import subprocess
 from support import ROOT, SLOW
 
 # Those that hold for every deployment, whatever the web server.
-ANYWHERE = ("test-auth.sh", "test-images.sh", "test-models.sh", "test-modelscope.sh", "test-paths.sh")
+ANYWHERE = ("test-auth.sh", "test-images.sh", "test-limits.sh", "test-models.sh", "test-modelscope.sh", "test-paths.sh",
+            "test-timeouts.sh")
 
 
 def run_shell_test(name, url, key_file, env=None):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from shell import run_shell_test
 from support import SLOW, Watch, expect_error, merge, sim_config, wait_until
 
 POST = "/v1/images/generations"
@@ -235,3 +236,11 @@ def test_the_limits_hold_for_those_without_a_key_together(start_easel, sim):
     easel = start_easel(merge(sim_config(sim), {"limits": {"requests_per_minute": 1}, "auth": {"required": False}}))
     assert generate(easel, key=False).status == 200
     expect_refusal(generate(easel, key=False), "requests_per_minute = 1")
+
+
+def test_the_shell_test_uses_a_limit_up(start_easel, tmp_path):
+    """test-limits.sh where there is a limit: elsewhere it finds none."""
+    easel = start_easel({"limits": {"requests_per_minute": 12}})
+    key = tmp_path / "key"
+    key.write_text(easel.key)
+    run_shell_test("test-limits.sh", easel.url, str(key))
