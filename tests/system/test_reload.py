@@ -167,8 +167,8 @@ def test_number_of_workers_and_log_level(easel):
     said = reload(easel)
     wait_until(lambda: len(easel.named("handlers/models")) == 4, 10, "a parent and three workers")
     easel.get("/v1/models")
-    last = wait_until(lambda: [l for l in easel.log().splitlines() if "/v1/models" in l][-1], 5)
-    assert json.loads(last)["program"] == "models", (last, said)
+    lines = wait_until(lambda: [l for l in easel.log().splitlines() if "GET /v1/models" in l], 5)
+    assert json.loads(lines[-1])["program"] == "models", (lines, said)
 
 
 def test_a_reload_of_nothing_is_one_too(easel):
