@@ -59,8 +59,8 @@ banned() {
 layers() {
 	awk '
 	BEGIN {
-		split("base config store access net files provider job http", l)
-		split("0 1 2 3 3 3 4 5 6", r)
+		split("base config store access net files provider job http api", l)
+		split("0 1 2 3 3 3 4 5 6 7", r)
 		for (i in l) rank[l[i]] = r[i]
 		bad = 0
 	}
@@ -71,7 +71,7 @@ layers() {
 		if (part[1] == "shared" && part[2] in rank) mine = rank[part[2]]
 		else if (part[1] == "shared") { print FILENAME ": a layer that has no rank in scripts/lint.sh"; bad = 1; nextfile }
 		else if (part[1] == "imaging") { mine = 99; only = " base files " }
-		else if (part[1] == "handlers" || part[1] == "cli") mine = 7
+		else if (part[1] == "handlers" || part[1] == "cli") mine = 8
 		else nextfile
 	}
 	/^#[ \t]*include[ \t]*[<"]fcgi/ {

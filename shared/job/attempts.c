@@ -55,6 +55,14 @@ on_upstream_id(void *self, const char *id)
 	intent_upstream_id(((struct attempts *)self)->job->intent, id);
 }
 
+static void
+on_partial(void *self, unsigned image, const struct source *so_far)
+{
+	const struct image_job *job = ((struct attempts *)self)->job;
+
+	job->on_partial(job->on_partial_self, image, so_far);
+}
+
 static const char *
 mode_of(enum dialect d)
 {
@@ -100,6 +108,7 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 					 .receipt = &job->receipt,
 					 .on_stage = on_stage,
 					 .on_upstream_id = on_upstream_id,
+					 .on_partial = job->on_partial ? on_partial : NULL,
 					 .self = a,
 					 .usage_total = -1 };
 	intent_release(job->intent); /* of the model before */
@@ -232,6 +241,8 @@ attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 	a->used[k]++;
 	start_us = clock_us();
 	rc = a->driver->generate(&job->call, e);
+	if (job->call.mode)
+		job->mode = job->call.mode;
 	if (rc < 0)
 		return -1;
 	if (!before)

@@ -241,6 +241,7 @@ READ_TEXT(style)
 READ_TEXT(user)
 READ_TEXT(sampler)
 READ_TEXT(aspect_ratio)
+READ_TEXT(input_fidelity)
 
 static read_fn *const readers[PARAM__MAX] = {
 	[PARAM_N] = read_n,
@@ -263,6 +264,7 @@ static read_fn *const readers[PARAM__MAX] = {
 	[PARAM_ASPECT_RATIO] = read_aspect_ratio,
 	[PARAM_STRENGTH] = read_strength,
 	[PARAM_NOISE] = read_noise,
+	[PARAM_INPUT_FIDELITY] = read_input_fidelity,
 };
 
 static void

@@ -97,6 +97,32 @@ resolve_model(const struct config *c, struct image_job *job, struct err *e)
 	return 0;
 }
 
+static int
+cannot(struct err *e, const char *param, const char *why)
+{
+	(void)err_set(e, ERR_UNSUPPORTED, "%s", why);
+	(void)snprintf(e->param, sizeof(e->param), "%s", param);
+	return -1;
+}
+
+/* Pictures to start from and masks are never dropped: what was asked for would be another picture. */
+static int
+check_sources(const struct image_request *rq, const struct image_caps *caps, struct err *e)
+{
+	char expected[80];
+
+	if (rq->nsources && !caps->sources_max)
+		return cannot(e, "image", "this model takes no input pictures");
+	if (rq->nsources > caps->sources_max) {
+		(void)snprintf(expected, sizeof(expected), "at most %u with this model",
+			       caps->sources_max);
+		return err_field(e, ERR_ABOVE_MAX, "image", expected, "%u", rq->nsources);
+	}
+	if (rq->mask && !caps->mask)
+		return cannot(e, "mask", "this model takes no mask");
+	return 0;
+}
+
 /* What the model cannot do is refused, or dropped and said so. */
 static int
 check_against_model(const struct image_request *rq, struct receipt *receipt,
@@ -114,6 +140,8 @@ check_against_model(const struct image_request *rq, struct receipt *receipt,
 			       caps->prompt_max);
 		return err_field(e, ERR_TOO_LONG, "prompt", expected, "%zu", chars);
 	}
+	if (check_sources(rq, caps, e) < 0)
+		return -1;
 	for (int p = 0; p < PARAM__MAX; p++) {
 		if (!(rq->given & PARAM_BIT(p)) || (caps->keeps & PARAM_BIT(p)))
 			continue;

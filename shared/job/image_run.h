@@ -42,6 +42,9 @@ struct image_job {
 	struct deadline deadline;
 	int64_t budget_ms; /* the deadline's length, for the error that says it passed */
 	struct ledger *ledger;
+	/* As in struct image_call; NULL: no partial pictures are wanted. */
+	void (*on_partial)(void *self, unsigned image, const struct source *so_far);
+	void *on_partial_self;
 
 	/* Filled, as far as it got, whether it succeeded or not. */
 	const struct model_conf *asked; /* what was asked for; its habits are the answer's */

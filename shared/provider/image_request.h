@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "files/picture.h"
+#include "files/source.h"
 
 enum response_format { RESPONSE_DEFAULT, RESPONSE_URL, RESPONSE_B64 };
 
@@ -37,7 +38,8 @@ enum response_format { RESPONSE_DEFAULT, RESPONSE_URL, RESPONSE_B64 };
 	X(PARAM_SAMPLER, "sampler")                       \
 	X(PARAM_ASPECT_RATIO, "aspect_ratio")             \
 	X(PARAM_STRENGTH, "strength")                     \
-	X(PARAM_NOISE, "noise")
+	X(PARAM_NOISE, "noise")                           \
+	X(PARAM_INPUT_FIDELITY, "input_fidelity")
 
 #define X(param, name) param,
 enum image_param { IMAGE_PARAMS(X) PARAM__MAX };
@@ -54,6 +56,7 @@ struct image_request {
 	const char *quality;    /* these: NULL when not given */
 	const char *background, *moderation, *style, *user;
 	const char *negative_prompt, *sampler, *aspect_ratio;
+	const char *input_fidelity; /* edits: "high", "low" */
 	enum response_format response_format;
 	enum picture_type output_type;    /* PICTURE_NONE: not given */
 	int output_compression;           /* -1: not given */
@@ -61,7 +64,14 @@ struct image_request {
 	int steps;                        /* 0: not given */
 	double guidance, strength, noise; /* < 0: not given */
 	bool stream;
-	int partial_images;
+	int partial_images; /* 0..3; more than 0 only with stream */
+	/*
+	 * Pictures to start from; none: from the text alone.  The mask's transparent pixels (of the first
+	 * picture) are what is to be made anew.  NULL: none.
+	 */
+	const struct source *sources;
+	unsigned nsources;
+	const struct source *mask;
 	/* Parameters that nobody here knows, for the receipt: "a, b"; "" when none. */
 	char unknown[256];
 };

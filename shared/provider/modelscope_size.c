@@ -10,9 +10,10 @@
 	(PARAM_BIT(PARAM_N) | PARAM_BIT(PARAM_SIZE) | PARAM_BIT(PARAM_NEGATIVE_PROMPT) | \
 	 PARAM_BIT(PARAM_SEED) | PARAM_BIT(PARAM_STEPS) | PARAM_BIT(PARAM_GUIDANCE))
 
-#define CAPS(text)                                                                  \
-	{                                                                           \
-		.keeps = KEEPS, .n_max = 1, .prompt_max = PROMPT_MAX, .sizes = text \
+#define CAPS(name, text)                                                              \
+	{                                                                             \
+		.family = name, .keeps = KEEPS, .n_max = 1, .prompt_max = PROMPT_MAX, \
+		.sizes = text                                                         \
 	}
 
 /* word: part of the model's name; the last row is for all others. */
@@ -21,10 +22,11 @@ static const struct family {
 	uint32_t side_max;
 	struct image_caps caps;
 } families[] = {
-	{ "qwen", 1664, CAPS("auto or WIDTHxHEIGHT with sides of 64 to 1664 pixels") },
-	{ "flux", 1024, CAPS("auto or WIDTHxHEIGHT with sides of 64 to 1024 pixels") },
-	{ "flus", 1024, CAPS("auto or WIDTHxHEIGHT with sides of 64 to 1024 pixels") },
-	{ "", 2048, CAPS("auto or WIDTHxHEIGHT with sides of 64 to 2048 pixels") },
+	{ "qwen", 1664,
+	  CAPS("Qwen-Image", "auto or WIDTHxHEIGHT with sides of 64 to 1664 pixels") },
+	{ "flux", 1024, CAPS("FLUX", "auto or WIDTHxHEIGHT with sides of 64 to 1024 pixels") },
+	{ "flus", 1024, CAPS("MajicFlus", "auto or WIDTHxHEIGHT with sides of 64 to 1024 pixels") },
+	{ "", 2048, CAPS("others", "auto or WIDTHxHEIGHT with sides of 64 to 2048 pixels") },
 };
 
 static const struct family *
@@ -44,6 +46,12 @@ const struct image_caps *
 modelscope_caps(const char *model)
 {
 	return &family_of(model)->caps;
+}
+
+const struct image_caps *
+modelscope_caps_row(unsigned i)
+{
+	return i < sizeof(families) / sizeof(families[0]) ? &families[i].caps : NULL;
 }
 
 static uint32_t

@@ -14,6 +14,7 @@
 
 /* Never NULL. */
 const struct image_caps *modelscope_caps(const char *model);
+const struct image_caps *modelscope_caps_row(unsigned i);
 
 /*
  * Brings a size into the model's range: the aspect ratio stays as far as the range allows, sides

@@ -13,6 +13,13 @@ no_caps(const char *upstream_model)
 	return &nothing;
 }
 
+static const struct image_caps *
+no_rows(unsigned i)
+{
+	(void)i;
+	return NULL;
+}
+
 static int
 no_generate(struct image_call *call, struct err *e)
 {
@@ -21,8 +28,8 @@ no_generate(struct image_call *call, struct err *e)
 }
 
 static const struct provider_driver none[DIALECT__MAX] = {
-	[DIALECT_GROK] = { DIALECT_GROK, no_caps, no_generate },
-	[DIALECT_NOVELAI] = { DIALECT_NOVELAI, no_caps, no_generate },
+	[DIALECT_GROK] = { DIALECT_GROK, no_caps, no_rows, no_generate },
+	[DIALECT_NOVELAI] = { DIALECT_NOVELAI, no_caps, no_rows, no_generate },
 };
 
 void

@@ -18,13 +18,21 @@
 
 #define IMAGES_MAX 10
 
-/* What a model behind a dialect can do with the parameters; feeds mapping, receipt and docs. */
+/*
+ * What a model behind a dialect can do: one row a family of models.  Feeds validation, mapping, receipt,
+ * GET /v1/models/{id} and docs/providers.md.
+ */
 struct image_caps {
-	unsigned keeps;      /* PARAM_BIT()s that are passed on */
-	unsigned n_max;      /* pictures in one call; more is several calls or a refusal */
-	uint32_t prompt_max; /* characters */
-	bool b64_default;    /* response_format default is b64_json (GPT image models) */
-	const char *sizes;   /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
+	const char *family;   /* for people: "GPT image models" */
+	unsigned keeps;       /* PARAM_BIT()s that are passed on, as they are or in the provider's words */
+	unsigned n_max;       /* pictures in one call; more is several calls or a refusal */
+	uint32_t prompt_max;  /* characters */
+	unsigned sources_max; /* pictures to start from; 0: an edit is refused with 400 */
+	bool mask;            /* a mask is honoured; else refused with 400 */
+	bool partials;        /* the provider sends partial pictures; else a stream has none */
+	bool b64_default;     /* response_format default is b64_json (GPT image models) */
+	const char *sizes;    /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
+	const char *mapped;   /* for people: "size→aspect_ratio; n→several calls"; NULL: nothing is */
 };
 
 /* One call for pictures: what goes in, what comes out.  What comes out is zero before. */
@@ -41,6 +49,11 @@ struct image_call {
 	/* Called when the request is about to leave and when the provider has named its task. */
 	void (*on_stage)(void *self, const char *stage);
 	void (*on_upstream_id)(void *self, const char *id);
+	/*
+	 * NULL: nobody asked for partial pictures.  picture `image` (0-based) looks like this so far; it is
+	 * borrowed for the call.  At most rq->partial_images of each are wanted; more are ignored.
+	 */
+	void (*on_partial)(void *self, unsigned image, const struct source *so_far);
 	void *self;
 
 	struct picture images[IMAGES_MAX];
@@ -51,6 +64,7 @@ struct image_call {
 	int64_t usage_input_text, usage_input_image;
 	char background[16], quality[16]; /* as the provider said; "" */
 	int64_t quota_left; /* calls that the credential has left today; -1: not said */
+	const char *mode;   /* how it was asked, "ws" or "http", where a dialect has several; NULL: one */
 };
 
 /* Frees what a call collected; its pictures stay stored. */
@@ -60,6 +74,8 @@ struct provider_driver {
 	enum dialect dialect;
 	/* The capabilities of a model; never NULL. */
 	const struct image_caps *(*caps)(const char *upstream_model);
+	/* All rows there are, 0 up to the first NULL, for the pages that list them. */
+	const struct image_caps *(*caps_row)(unsigned i);
 	/*
 	 * 0: rq->n pictures are in call->images.  -1: as many as came.  Those that are there at the
 	 * beginning came in an earlier attempt: only what lacks is asked for.  may_have_been_billed

@@ -202,5 +202,6 @@ modelscope_generate(struct image_call *call, struct err *e)
 const struct provider_driver provider_modelscope = {
 	.dialect = DIALECT_MODELSCOPE,
 	.caps = modelscope_caps,
+	.caps_row = modelscope_caps_row,
 	.generate = modelscope_generate,
 };

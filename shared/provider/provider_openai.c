@@ -29,21 +29,25 @@ enum family { FAMILY_GPT, FAMILY_DALLE2, FAMILY_DALLE3, FAMILY_OTHER };
 	 PARAM_BIT(PARAM_BACKGROUND) | PARAM_BIT(PARAM_MODERATION))
 
 static const struct image_caps caps_of[] = {
-	[FAMILY_GPT] = { .keeps = COMMON | GPT,
+	[FAMILY_GPT] = { .family = "GPT image models",
+			 .keeps = COMMON | GPT,
 			 .n_max = 10,
 			 .prompt_max = 32000,
 			 .b64_default = true,
 			 .sizes = "1024x1024, 1536x1024, 1024x1536, auto" },
-	[FAMILY_DALLE2] = { .keeps = COMMON,
+	[FAMILY_DALLE2] = { .family = "dall-e-2",
+			    .keeps = COMMON,
 			    .n_max = 10,
 			    .prompt_max = 1000,
 			    .sizes = "256x256, 512x512, 1024x1024" },
-	[FAMILY_DALLE3] = { .keeps = COMMON | PARAM_BIT(PARAM_STYLE),
+	[FAMILY_DALLE3] = { .family = "dall-e-3",
+			    .keeps = COMMON | PARAM_BIT(PARAM_STYLE),
 			    .n_max = 1,
 			    .prompt_max = 4000,
 			    .sizes = "1024x1024, 1792x1024, 1024x1792" },
 	/* A relay's model: it knows best what it can do. */
-	[FAMILY_OTHER] = { .keeps = COMMON | GPT | PARAM_BIT(PARAM_STYLE) |
+	[FAMILY_OTHER] = { .family = "others behind an OpenAI-compatible server",
+			   .keeps = COMMON | GPT | PARAM_BIT(PARAM_STYLE) |
 				    PARAM_BIT(PARAM_NEGATIVE_PROMPT) | PARAM_BIT(PARAM_SEED) |
 				    PARAM_BIT(PARAM_STEPS) | PARAM_BIT(PARAM_GUIDANCE) |
 				    PARAM_BIT(PARAM_SAMPLER) | PARAM_BIT(PARAM_ASPECT_RATIO) |
@@ -79,6 +83,12 @@ static const struct image_caps *
 openai_caps(const char *upstream_model)
 {
 	return &caps_of[family_of(upstream_model)];
+}
+
+static const struct image_caps *
+openai_caps_row(unsigned i)
+{
+	return i < sizeof(caps_of) / sizeof(caps_of[0]) ? &caps_of[i] : NULL;
 }
 
 /* ---- the request ---- */
@@ -215,5 +225,6 @@ openai_generate(struct image_call *call, struct err *e)
 const struct provider_driver provider_openai = {
 	.dialect = DIALECT_OPENAI,
 	.caps = openai_caps,
+	.caps_row = openai_caps_row,
 	.generate = openai_generate,
 };

@@ -15,17 +15,24 @@
 #define PROMPT_MAX   32000 /* characters */
 #define SIZES        "auto or WIDTHxHEIGHT with sides of 64 to 4096 pixels"
 
+static const struct image_caps all = {
+	.family = "easel-preview",
+	.keeps = PARAM_BIT(PARAM_N) | PARAM_BIT(PARAM_SIZE) | PARAM_BIT(PARAM_SEED) |
+		 PARAM_BIT(PARAM_OUTPUT_FORMAT) | PARAM_BIT(PARAM_OUTPUT_COMPRESSION),
+	.n_max = IMAGES_MAX,
+	.prompt_max = PROMPT_MAX,
+	.sizes = SIZES,
+};
+
+static const struct image_caps *
+caps_row(unsigned i)
+{
+	return i ? NULL : &all;
+}
+
 static const struct image_caps *
 caps(const char *upstream_model)
 {
-	static const struct image_caps all = {
-		.keeps = PARAM_BIT(PARAM_N) | PARAM_BIT(PARAM_SIZE) | PARAM_BIT(PARAM_SEED) |
-			 PARAM_BIT(PARAM_OUTPUT_FORMAT) | PARAM_BIT(PARAM_OUTPUT_COMPRESSION),
-		.n_max = IMAGES_MAX,
-		.prompt_max = PROMPT_MAX,
-		.sizes = SIZES,
-	};
-
 	(void)upstream_model;
 	return &all;
 }
@@ -104,4 +111,4 @@ generate(struct image_call *call, struct err *e)
 	return rc;
 }
 
-const struct provider_driver provider_preview = { DIALECT_PREVIEW, caps, generate };
+const struct provider_driver provider_preview = { DIALECT_PREVIEW, caps, caps_row, generate };

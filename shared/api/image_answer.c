@@ -1,0 +1,225 @@
+#include "api/image_answer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "http/reply.h"
+#include "job/intent.h"
+
+#define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
+/* Of a picture at a time: a multiple of 3, so that base64 needs no padding, and one FastCGI record. */
+#define CHUNK_BYTES 49140
+
+static bool
+wants_b64(const struct image_job *job)
+{
+	if (job->rq->response_format != RESPONSE_DEFAULT)
+		return job->rq->response_format == RESPONSE_B64;
+	/* The model that was asked for: a fallback does not change what the caller expects. */
+	return provider_driver(job->asked->provider_conf->dialect)
+		->caps(job->asked->upstream_model)
+		->b64_default;
+}
+
+/* ,"name":"value", escaped by the library that reads it everywhere else. */
+static void
+add_member(struct buf *b, const char *name, const char *value)
+{
+	json_t *s = json_string(value);
+	AUTO_FREE char *quoted = json_dumps(s, JSON_ENCODE_ANY);
+
+	json_decref(s);
+	if (quoted)
+		(void)buf_addf(b, ",\"%s\":%s", name, quoted);
+}
+
+/* The answer up to its data, as GPT image models give it: {"created":…,…,"data":[ */
+static void
+answer_head(const struct image_job *job, struct buf *b)
+{
+	const struct image_call *call = &job->call;
+	const struct picture *first = &call->images[0];
+
+	(void)buf_addf(b, "{\"created\":%lld,\"output_format\":\"%s\",\"size\":\"%ux%u\"",
+		       (long long)time(NULL), picture_format(first->type), first->width,
+		       first->height);
+	if (call->background[0])
+		add_member(b, "background", call->background);
+	if (call->quality[0])
+		add_member(b, "quality", call->quality);
+	if (call->usage_total >= 0)
+		(void)buf_addf(b,
+			       ",\"usage\":{\"total_tokens\":%lld,\"input_tokens\":%lld,"
+			       "\"output_tokens\":%lld,\"input_tokens_details\":{"
+			       "\"text_tokens\":%lld,\"image_tokens\":%lld}}",
+			       (long long)call->usage_total, (long long)call->usage_input,
+			       (long long)call->usage_output, (long long)call->usage_input_text,
+			       (long long)call->usage_input_image);
+	(void)buf_adds(b, ",\"data\":[");
+}
+
+/* What stands behind a picture. */
+static void
+item_end(const struct image_job *job, unsigned i, struct buf *b)
+{
+	if (job->call.revised_prompt[i])
+		add_member(b, "revised_prompt", job->call.revised_prompt[i]);
+	(void)buf_adds(b, i + 1 < job->call.nimages ? "}," : "}");
+}
+
+static int
+answer_urls(struct request *r, const struct image_job *job, struct err *e)
+{
+	AUTO(buf) text = BUF_INIT(ANSWER_TEXT_BYTES);
+	char base[512], path[PICTURE_PATH];
+
+	request_base_url(r, base, sizeof(base));
+	answer_head(job, &text);
+	for (unsigned i = 0; i < job->call.nimages; i++) {
+		picture_path(&job->call.images[i], path);
+		(void)buf_addf(&text, "{\"url\":\"%s%s\"", base, path);
+		item_end(job, i, &text);
+	}
+	if (buf_adds(&text, "]}") < 0)
+		return err_set(e, ERR_INTERNAL, "the answer is too large");
+	return reply_text(r, 200, "application/json", text.p, text.len, e);
+}
+
+/* One picture's base64 text, from its file.  The file is what is there: it is read to its length. */
+static int
+write_b64(struct request *r, struct filestore *fs, const struct picture *p, struct err *e)
+{
+	AUTO_FD int fd = filestore_read(fs, p, e);
+	AUTO_FREE char *work = NULL;
+	uint64_t left = p->bytes;
+	char *text;
+
+	if (fd < 0)
+		return -1;
+	work = malloc(CHUNK_BYTES + BASE64_ENCODED(CHUNK_BYTES));
+	if (!work)
+		return err_set(e, ERR_INTERNAL, "no memory for the answer");
+	text = work + CHUNK_BYTES;
+	while (left > 0) {
+		size_t want = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES, n;
+
+		/* Read whole chunks: only the picture's end may be no multiple of three. */
+		for (size_t got = 0; got < want;) {
+			ssize_t m = read(fd, work + got, want - got);
+
+			if (m <= 0)
+				return err_set(e, ERR_INTERNAL, "a stored picture cannot be read");
+			got += (size_t)m;
+		}
+		n = base64_encode(text, work, want);
+		if (reply_write(r, text, n, e) < 0)
+			return -1;
+		left -= want;
+	}
+	return 0;
+}
+
+/* The length is known before the first byte leaves, and at most one chunk is in memory. */
+static int
+answer_b64(struct request *r, struct filestore *fs, const struct image_job *job, struct err *e)
+{
+	static const char begin[] = "{\"b64_json\":\"";
+	AUTO(buf) text = BUF_INIT(ANSWER_TEXT_BYTES); /* everything but the pictures */
+	size_t cut[IMAGES_MAX + 1];                   /* … and where they go */
+	int64_t length;
+
+	answer_head(job, &text);
+	for (unsigned i = 0; i < job->call.nimages; i++) {
+		(void)buf_adds(&text, begin);
+		cut[i] = text.len;
+		(void)buf_adds(&text, "\"");
+		item_end(job, i, &text);
+	}
+	if (buf_adds(&text, "]}") < 0)
+		return err_set(e, ERR_INTERNAL, "the answer is too large");
+	length = (int64_t)text.len;
+	for (unsigned i = 0; i < job->call.nimages; i++)
+		length += (int64_t)BASE64_ENCODED(job->call.images[i].bytes);
+	cut[job->call.nimages] = text.len;
+	if (reply_begin(r, 200, "application/json", length, e) < 0 ||
+	    reply_write(r, text.p, cut[0], e) < 0)
+		return -1;
+	for (unsigned i = 0; i < job->call.nimages; i++)
+		if (write_b64(r, fs, &job->call.images[i], e) < 0 ||
+		    reply_write(r, text.p + cut[i], cut[i + 1] - cut[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+static void
+add_headers(struct request *r, const struct image_job *job)
+{
+	char receipt[1500];
+
+	if (job->model)
+		reply_header(r, "x-easel-model", "%s", job->model->id);
+	if (job->attempts) {
+		reply_header(r, "x-easel-attempts", "%u", job->attempts);
+		reply_header(r, "x-easel-mode", "%s", job->mode);
+	}
+	receipt_text(&job->receipt, receipt, sizeof(receipt));
+	if (receipt[0])
+		reply_header(r, "x-easel-params", "%s", receipt);
+}
+
+/* Some pictures came, but not all: the error holds those that did. */
+static int
+answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
+{
+	json_t *error = error_json(e, request_lang(r), request_id(r)), *images = json_array();
+	char base[512], path[PICTURE_PATH];
+
+	request_base_url(r, base, sizeof(base));
+	for (unsigned i = 0; i < job->call.nimages; i++) {
+		picture_path(&job->call.images[i], path);
+		json_array_append_new(images,
+				      json_pack("{s:o}", "url", json_sprintf("%s%s", base, path)));
+	}
+	json_object_set_new(error, "images", images);
+	reply_header(r, "x-should-retry", "false");
+	return reply_json(r, err_status(e), json_pack("{s:o}", "error", error), e);
+}
+
+/* The caller has its answer. */
+static void
+forget(void *intent)
+{
+	intent_release(intent);
+}
+
+int
+image_answer(struct request *r, struct image_engine *g, const struct image_request *rq,
+	     const char *model, struct err *e)
+{
+	struct image_job job = { .rq = rq,
+				 .model_asked = model,
+				 .request_id = request_id(r),
+				 .key_id = request_principal(r)->id,
+				 .deadline = *request_deadline(r),
+				 .budget_ms = request_budget_ms(r),
+				 .ledger = request_ledger(r) };
+	int rc;
+
+	if (request_images_take(r, rq->n, e) < 0)
+		return -1;
+	rc = image_run(g, &job, e);
+	request_after(r, forget, job.intent);
+	request_images_came(r, job.call.nimages);
+	add_headers(r, &job);
+	if (rc == 0)
+		rc = wants_b64(&job) ? answer_b64(r, g->files, &job, e) : answer_urls(r, &job, e);
+	else if (job.call.nimages)
+		rc = answer_incomplete(r, &job, e);
+	image_call_done(&job.call);
+	return rc;
+}

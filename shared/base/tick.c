@@ -1,0 +1,50 @@
+#include "base/tick.h"
+
+#include <stddef.h>
+
+#include "base/deadline.h"
+
+static _Thread_local struct tick *mine;
+
+struct tick *
+tick_set(struct tick *t)
+{
+	struct tick *before = mine;
+
+	mine = t;
+	return before;
+}
+
+void
+tick(void)
+{
+	struct tick *t = mine;
+	int64_t now_us;
+
+	if (!t)
+		return;
+	now_us = clock_us();
+	if (now_us < t->next_us)
+		return;
+	t->next_us = now_us + t->every_us;
+	t->fn(t->self);
+}
+
+int64_t
+tick_wait_ms(int64_t ms)
+{
+	int64_t left_ms;
+
+	if (!mine || ms <= 0)
+		return ms;
+	left_ms = (mine->next_us - clock_us()) / 1000 + 1;
+	if (left_ms < 1)
+		left_ms = 1;
+	return left_ms < ms ? left_ms : ms;
+}
+
+bool
+tick_forsaken(void)
+{
+	return mine && mine->forsaken;
+}

@@ -1,0 +1,39 @@
+#ifndef EASEL_BASE_TICK_H
+#define EASEL_BASE_TICK_H
+/*
+ * tick - what a thread has to do now and then while it waits for something else
+ *
+ * A stream needs a comment every so often, a lease to be renewed, a client that has left to be noticed:
+ * by the very thread that waits for a provider, so that nothing is shared and no thread is added.
+ * Whoever has such a duty sets a tick for its thread; whoever waits (net/, job/slots, pauses, the
+ * WebSocket) never waits longer than tick_wait_ms() at a time and calls tick() in between.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tick {
+	/* What is to be done; must not block for long. */
+	void (*fn)(void *self);
+	void *self;
+	int64_t every_us;
+	int64_t next_us; /* clock_us() of the next time; 0: at the first tick() */
+	/*
+	 * Set by fn: nobody waits for the result any more.  What was not yet bought need not be; what was
+	 * is finished all the same.
+	 */
+	bool forsaken;
+};
+
+/* This thread's tick from now on; NULL: none.  Returns the one before, for nesting. */
+struct tick *tick_set(struct tick *t);
+
+/* Calls the thread's fn when it is time.  Cheap when it is not. */
+void tick(void);
+
+/* The lesser of ms and the time until the next tick, at least 1 (0 when ms is 0). */
+int64_t tick_wait_ms(int64_t ms);
+
+/* Has this thread's tick found that nobody waits any more? */
+bool tick_forsaken(void);
+
+#endif
