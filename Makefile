@@ -115,6 +115,7 @@ lint: deps-test
 docs: all
 	$(Q)$(BUILD)/easel config reference > docs/settings.md
 	$(Q)$(BUILD)/easel explain --markdown > docs/errors.md
+	$(Q)$(BUILD)/easel providers reference > docs/providers.md
 
 install: all
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin libexec/easel share/easel/apache share/easel/cgi)

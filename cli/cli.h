@@ -90,6 +90,7 @@ int cmd_serve(const struct command *c, int argc, char **argv);
 int cmd_config_check(const struct command *c, int argc, char **argv);
 int cmd_config_show(const struct command *c, int argc, char **argv);
 int cmd_config_reference(const struct command *c, int argc, char **argv);
+int cmd_providers_reference(const struct command *c, int argc, char **argv);
 int cmd_config_web_server(const struct command *c, int argc, char **argv);
 int cmd_explain(const struct command *c, int argc, char **argv);
 int cmd_keys_create(const struct command *c, int argc, char **argv);

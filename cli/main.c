@@ -16,6 +16,8 @@ static const struct command commands[] = {
 	  "Print the effective configuration, secrets masked", cmd_config_show },
 	{ "config reference", "", "Print the page of all settings as Markdown",
 	  cmd_config_reference },
+	{ "providers reference", "", "Print the page of what providers' models can do as Markdown",
+	  cmd_providers_reference },
 	{ "config web-server", "apache | lighttpd-cgi [--config FILE]",
 	  "Print the configuration for another web server", cmd_config_web_server },
 	{ "explain", "[CODE] [--json | --markdown]",

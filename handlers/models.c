@@ -1,13 +1,15 @@
 /*
  * models - GET /v1/models, GET /v1/models/{id}
  *
- * The models of the configuration, as OpenAI lists its own.  An id may hold a slash, plain or as %2F.
+ * The models of the configuration, as OpenAI lists its own; of a single one also what it can do.  An id
+ * may hold a slash, plain or as %2F.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/utf8.h"
 #include "http/app.h"
+#include "provider/capability.h"
 
 #define CREATED 1767225600 /* 2026-01-01: OpenAI's type has a date, a configured model has none */
 
@@ -41,8 +43,12 @@ retrieve(struct request *r, void *state, struct err *e)
 	const char *nearest;
 	char shown[120];
 
-	if (m)
-		return reply_json(r, 200, model_json(m), e);
+	if (m) {
+		json_t *o = model_json(m);
+
+		(void)json_object_set_new(o, "easel", capability_json(m));
+		return reply_json(r, 200, o, e);
+	}
 	nearest = config_nearest_model(c, request_rest(r));
 	utf8_clip(shown, sizeof(shown), request_rest(r), strlen(request_rest(r)), 60);
 	(void)err_set(e, ERR_MODEL_NOT_FOUND, nearest ? " Did you mean '%.80s'?" : "%s",

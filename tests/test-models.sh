@@ -28,6 +28,7 @@ found() {
 	is "$1: status 200" 200 "$status"
 	is "$1: the model" "$3" "$(json_get id)"
 	is "$1: object" model "$(json_get object)"
+	like "$1: what it is for" '^(image|chat)$' "$(json_get type)"
 }
 found "the first" "/v1/models/$first" "$first"
 if [ "$slashed" ]; then

@@ -12,6 +12,7 @@
 #include "job/slots.h"
 #include "job/usual_time.h"
 #include "net/upstream.h"
+#include "provider/capability.h"
 
 #define RECOVERY_MS 5000 /* for one row of a lost job */
 
@@ -128,10 +129,6 @@ static int
 check_against_model(const struct image_request *rq, struct receipt *receipt,
 		    const struct image_caps *caps, struct err *e)
 {
-	/* Served here, whatever the provider can do. */
-	const unsigned ours = PARAM_BIT(PARAM_RESPONSE_FORMAT) | PARAM_BIT(PARAM_OUTPUT_FORMAT) |
-			      PARAM_BIT(PARAM_OUTPUT_COMPRESSION) | PARAM_BIT(PARAM_N) |
-			      PARAM_BIT(PARAM_STREAM) | PARAM_BIT(PARAM_PARTIAL_IMAGES);
 	size_t chars = utf8_count(rq->prompt, strlen(rq->prompt));
 	char expected[80];
 
@@ -146,7 +143,7 @@ check_against_model(const struct image_request *rq, struct receipt *receipt,
 		if (!(rq->given & PARAM_BIT(p)) || (caps->keeps & PARAM_BIT(p)))
 			continue;
 		receipt_note(receipt, (enum image_param)p, "%s",
-			     ours & PARAM_BIT(p) ? "served-here" : "dropped");
+			     capability_fate(caps, (enum image_param)p));
 	}
 	if (rq->stream) /* until this endpoint streams, a caller must not wait for events in vain */
 		return err_field(e, ERR_UNSUPPORTED, "stream", "false", "true");

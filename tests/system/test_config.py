@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from support import Easel, toml
+from support import ROOT, Easel, toml
 
 SECRET = "sk-proj-thisIsTheProvidersSecretKey0123456789"
 GOOD = {
@@ -275,6 +275,16 @@ def test_the_reference_names_every_setting_once(installation):
     for setting in ("listen", "state_dir", "session_ttl", "image_bytes", "images_generations", "max_in_flight",
                     "image_ws_nsfw", "prompts", "upstream_model", "connect_timeout"):
         assert f"`{setting}`" in page, setting
+
+
+@pytest.mark.parametrize("page,arguments", [
+    ("settings.md", ["config", "reference"]), ("errors.md", ["explain", "--markdown"]),
+    ("providers.md", ["providers", "reference"]),
+])
+def test_a_generated_page_is_the_one_in_docs(installation, page, arguments):
+    with open(os.path.join(ROOT, "docs", page)) as f:
+        written = f.read()
+    assert installation.run(*arguments, config=False).stdout == written, "make docs writes it anew"
 
 
 @pytest.mark.parametrize("arguments,code", [
