@@ -293,17 +293,24 @@ frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t wai
 }
 
 void
-frame_shed(struct frame *f, struct conn *conn, int64_t accepted_us)
+frame_refuse(struct frame *f, struct conn *conn, int64_t accepted_us, const struct err *e)
 {
 	struct request r;
-	struct err e;
 
 	request_open(&r, f, conn, accepted_us);
+	reply_error(&r, e);
+	request_close(&r);
+}
+
+void
+frame_shed(struct frame *f, struct conn *conn, int64_t accepted_us)
+{
+	struct err e;
+
 	(void)err_set(&e, ERR_OVERLOADED, "%lld requests are in hand",
 		      (long long)f->process.max_in_flight);
 	e.retry_after_s = 1;
 	e.stage = "recv";
 	(void)__atomic_fetch_add(&f->stats->shed, 1, __ATOMIC_RELAXED);
-	reply_error(&r, &e);
-	request_close(&r);
+	frame_refuse(f, conn, accepted_us, &e);
 }
