@@ -15,8 +15,10 @@
 #include "http/frame.h"
 #include "http/watchdog.h"
 
-#define STAY_MS     3000
-#define PATIENCE_MS 20 /* a good worker takes a connection in microseconds */
+#define STAY_MS   3000
+#define LOOK_MS   5
+#define LOOKS     20 /* a good worker takes a connection in microseconds: it would be seen at once */
+#define ACCEPT_MS 5
 
 static bool
 somebody_waits(int listen_fd)
@@ -27,37 +29,72 @@ somebody_waits(int listen_fd)
 }
 
 static void
-answer_one(struct frame *f, struct conn *conn, int listen_fd, const struct err *why)
+interrupt(int sig)
 {
-	int64_t now_us = clock_us();
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	(void)sig;
+}
 
-	if (fd >= 0 && conn_open(conn, fd) == 0)
-		frame_refuse(f, conn, now_us, why);
+/*
+ * The connection that was just seen to wait, or -1 when somebody else was quicker.  The socket is the
+ * good workers', too, and they wait in accept(), so it is not made non-blocking: a signal ends the wait
+ * here, before a newcomer could be taken that one of them would have served.
+ */
+static int
+take_waiting(int listen_fd)
+{
+	const struct timeval step = { .tv_usec = ACCEPT_MS * 1000 };
+	const struct itimerval soon = { .it_interval = step, .it_value = step }, off = { 0 };
+	int fd;
+
+	(void)setitimer(ITIMER_REAL, &soon, NULL);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	(void)setitimer(ITIMER_REAL, &off, NULL);
+	return fd;
+}
+
+/* Has nobody taken what waits for LOOKS looks?  False also when it is told to leave: *left then. */
+static bool
+nobody_takes_it(int listen_fd, const sigset_t *leave, bool *left)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000 };
+
+	for (int i = 0; i < LOOKS; i++) {
+		*left = sigtimedwait(leave, NULL, &pause) > 0;
+		if (*left || !somebody_waits(listen_fd))
+			return false;
+	}
+	return true;
 }
 
 void
 stand_in_run(struct frame *f, int listen_fd, const struct err *why)
 {
-	const struct timespec patience = { .tv_nsec = PATIENCE_MS * 1000000 };
-	const struct timeval limit = { .tv_sec = 1 }; /* somebody else may be quicker */
+	const struct sigaction wake = { .sa_handler =
+						interrupt }; /* no SA_RESTART: it is to interrupt */
 	struct deadline end = deadline_in_ms(STAY_MS);
 	struct conn *conn = conn_new();
 	sigset_t leave;
+	bool left = false;
 
 	(void)sigemptyset(&leave);
 	(void)sigaddset(&leave, SIGTERM);
 	(void)sigaddset(&leave, SIGINT);
 	(void)sigaddset(&leave, SIGQUIT);
-	(void)setsockopt(listen_fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	while (conn && !deadline_over(&end)) {
-		bool before = somebody_waits(listen_fd);
-
+	(void)sigaction(SIGALRM, &wake, NULL);
+	while (conn && !left && !deadline_over(&end)) {
 		watchdog_alive();
-		if (sigtimedwait(&leave, NULL, &patience) > 0)
-			break;
-		while (before && !deadline_over(&end) && somebody_waits(listen_fd))
-			answer_one(f, conn, listen_fd, why);
+		if (!nobody_takes_it(listen_fd, &leave, &left))
+			continue;
+		while (!deadline_over(&end) && somebody_waits(listen_fd)) {
+			int64_t now_us = clock_us();
+			int fd = take_waiting(listen_fd);
+
+			if (fd < 0)
+				break; /* there is a good worker again */
+			watchdog_alive();
+			if (conn_open(conn, fd) == 0)
+				frame_refuse(f, conn, now_us, why);
+		}
 	}
 	conn_free(conn);
 }
