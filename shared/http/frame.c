@@ -282,10 +282,10 @@ frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t wai
 	if (serve(&r, &e) < 0 && e.kind != ERR_GONE) {
 		complete(&r, &e);
 		if (e.detail[0] || err_status(&e) >= 500)
-			log_warn(r.id, "%s: stage=%s provider=%s status=%d %s%s", err_code(&e),
+			log_warn(r.id, "%s: stage=%s provider=%s status=%d %s%s%s", err_code(&e),
 				 e.stage ? e.stage : "-",
 				 e.upstream.name[0] ? e.upstream.name : "-", e.upstream.status,
-				 e.about, e.detail);
+				 e.about, e.about[0] && e.detail[0] ? " " : "", e.detail);
 		if (!r.status)
 			reply_error(&r, &e);
 	}
