@@ -20,7 +20,7 @@ import urllib.parse
 import pytest
 
 from sim.pictures import serial_of
-from support import BUILD, EASEL, SLOW, Watch, alive, expect_error, merge, sim_config, wait_until
+from support import BUILD, EASEL, SLOW, Watch, alive, expect_error, merge, sim_config, start_sim, wait_until
 
 POST = "/v1/images/generations"
 DEADLINE_S = 2
@@ -82,11 +82,53 @@ def has_nobody_to_look_after_it(start_easel, sim):
     return answer
 
 
+def is_stopped(pid):
+    states = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/stat") as f:
+            states.append(f.read().rpartition(") ")[2][0])
+    return set(states) == {"T"}
+
+
+def shows_no_sign_of_life(start_easel, sim):
+    """The only worker is stopped, with nothing in hand."""
+    easel = start_easel({"process": {"workers": 1}})
+    old = {p.pid for p in workers(easel, "models")}
+    for pid in old:
+        os.kill(pid, signal.SIGSTOP)
+    # A thread that is just about to stop may still take a connection.
+    wait_until(lambda: all(is_stopped(pid) for pid in old), 5, "all its threads stand still")
+    start = time.monotonic()
+    answer = easel.get("/v1/models", timeout=60)
+    return answer, time.monotonic() - start, easel.log(), old, {p.pid for p in workers(easel, "models")}
+
+
+def is_paused_with_all_the_others(start_easel, sim):
+    """Ctrl-Z, a suspended machine: parents and workers alike."""
+    easel = start_easel(merge(sim_config(sim, ["silence"]), {"process": {"workers": 1}}))
+    old = {p.pid for p in workers(easel)}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(easel.generate, model="gpt-image-1@silence", headers={"x-easel-deadline": "1s"})
+        wait_until(lambda: "Using HTTP API mode" in easel.log(), 5, "it is on its way")
+        tree = [p for p in easel.tree() if p.name != "lighttpd"]
+        for p in tree:
+            os.kill(p.pid, signal.SIGSTOP)
+        time.sleep(4.5)
+        for p in tree:
+            os.kill(p.pid, signal.SIGCONT)
+        answer = running.result()
+    return answer, easel.log(), old, {p.pid for p in workers(easel)}
+
+
 @pytest.fixture(scope="module")
-def beside(start_easel, sim):
-    with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        yield {call: pool.submit(call, start_easel, sim)
-               for call in (reads_nothing, waits_for_the_platforms_time, has_nobody_to_look_after_it)}
+def beside(start_easel):
+    """With a simulator of their own: the others count their calls."""
+    calls = (reads_nothing, waits_for_the_platforms_time, has_nobody_to_look_after_it, shows_no_sign_of_life,
+             is_paused_with_all_the_others)
+    sim = start_sim()
+    with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
+        yield {call: pool.submit(call, start_easel, sim) for call in calls}
+    sim.stop()
 
 
 # ---- out of reach ----
@@ -126,10 +168,25 @@ def far(start_easel):
         yield easel
 
 
-@pytest.mark.parametrize("step,billed", [("connect", False), ("tls", False), ("wait", True)])
-def test_a_step_that_does_not_end_is_left_at_the_deadline(beside, far, step, billed):
-    answer = far.generate(model=f"{step}-30", headers=HEADERS)
-    expect_deadline(answer, f"provider.{step}", billed)
+STEPS = [("connect", False), ("tls", False), ("wait", True)]
+
+
+def together(easel, models):
+    """{model: its answer}, asked for at the same time."""
+    with concurrent.futures.ThreadPoolExecutor(len(models)) as pool:
+        running = {model: pool.submit(easel.generate, model=model, headers=HEADERS) for model in models}
+        return {model: answer.result() for model, answer in running.items()}
+
+
+@pytest.fixture(scope="module")
+def steps(beside, far):
+    return together(far, [f"{step}-30" for step, _ in STEPS])
+
+
+@pytest.mark.parametrize("step,billed", STEPS)
+def test_a_step_that_does_not_end_is_left_at_the_deadline(steps, step, billed):
+    answer = steps[f"{step}-30"]
+    expect_deadline(answer, f"provider.{step}", billed, party="provider" if billed else "network")
     item = ledger(answer).get({"connect": "connect", "tls": "tls"}.get(step, "provider"), 0)
     assert abs(item - answer.seconds * 1000) < max(300 * SLOW, 0.05 * answer.seconds * 1000), answer
 
@@ -172,7 +229,7 @@ def test_a_name_server_that_never_answers(start_easel, tmp_path):
              "models": {f"dns-{s}": {"provider": f"p{s}", "type": "image"} for s in (1, 30)}},
             command=["unshare", "-m", "sh", "-c", f'mount --bind {conf} /etc/resolv.conf && exec "$@"', "sh", EASEL])
         answer = easel.generate(model="dns-30", headers=HEADERS)
-        expect_deadline(answer, "provider.dns", False)
+        expect_deadline(answer, "provider.dns", False, party="network")
         assert ledger(answer)["dns"] > 1000 * (DEADLINE_S - 0.5)
         assert server.recv(512), "it was asked"
         answer = easel.generate(model="dns-1", headers=HEADERS)
@@ -208,11 +265,17 @@ def easel(start_easel, sim):
         BIG]), {"models": {"dall-e-3@delay=1.2": {"provider": "sim"}}}))
 
 
-@pytest.mark.parametrize("fault,stage", SLOW_ANSWERS, ids=[row[0] for row in SLOW_ANSWERS])
-def test_an_answer_that_does_not_end_is_left_at_the_deadline(easel, fault, stage):
+@pytest.fixture(scope="module")
+def slow_answers(easel):
     before = easel.files()
-    expect_deadline(easel.generate(model=model_of(fault), headers=HEADERS), stage, True)
-    assert easel.files() == before
+    answers = together(easel, [model_of(fault) for fault, _ in SLOW_ANSWERS])
+    assert easel.files() == before, "no piece of a picture is left"
+    return answers
+
+
+@pytest.mark.parametrize("fault,stage", SLOW_ANSWERS, ids=[row[0] for row in SLOW_ANSWERS])
+def test_an_answer_that_does_not_end_is_left_at_the_deadline(slow_answers, fault, stage):
+    expect_deadline(slow_answers[model_of(fault)], stage, True)
 
 
 def test_several_calls_share_one_deadline(easel):
@@ -283,6 +346,9 @@ def test_a_store_that_does_not_answer(easel):
             expect_error(answer, 503, "store_unavailable", party="gateway")
             in_time(answer)
             assert abs(ledger(answer)["auth"] - answer.seconds * 1000) < 300 * SLOW
+            line = wait_until(lambda: [l for l in easel.log_lines(answer.header("x-request-id"))
+                                       if "store_unavailable: " in l], 5, "the reason is in the log")[0]
+            assert " sqlite sqlite: " in line, line
         assert easel.request("GET", "/healthz", key=False).status == 200
     assert easel.get("/v1/models").status == 200, "it is free again"
 
@@ -350,6 +416,13 @@ def test_a_disk_that_fills_up_under_a_picture(start_easel, sim):
             easel.stop()
 
 
+def ask_until(easel, end):
+    answers = []
+    while time.monotonic() < end:
+        answers.append(easel.generate(model="nobody"))
+    return answers
+
+
 @root_only
 def test_a_state_without_any_room_is_survived(start_easel, sim):
     """Database, counters, limits and pictures on one full disk; a worker dies while it is full."""
@@ -360,13 +433,26 @@ def test_a_state_without_any_room_is_survived(start_easel, sim):
             easel.make_key()
             easel.start()
             assert easel.generate().status == 200
+            wait_until(lambda: len(up := workers(easel)) == 2 and all(
+                len(os.listdir(f"/proc/{p.pid}/task")) > 1 for p in up), 10, "both workers are up")
             deaths = easel.log().count("was ended by signal")
             filler = fill(easel.state)
             time.sleep(0.2)  # what the disk said is believed for a tenth of a second
             for _ in range(3):
                 expect_error(easel.generate(headers=HEADERS), 507, "storage_full", party="gateway")
-            assert easel.get("/v1/models").status == 200
+            answer = easel.get("/v1/models")  # its first one: what it counts was not counted before
+            assert answer.status == 200
+            wait_until(lambda: easel.log_lines(answer.header("x-request-id")), 5, "nothing died of it")
             assert easel.log().count("was ended by signal") == deaths, "nothing died of it"
+            # One worker is left: whoever stands in for the other takes nothing away from it.
+            assert "cannot start" not in easel.log()
+            os.kill(workers(easel)[0].pid, signal.SIGKILL)
+            wait_until(lambda: "cannot start" in easel.log(), 5, "its successor cannot start")
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                end = time.monotonic() + 1.5
+                for answers in pool.map(lambda _: ask_until(easel, end), range(4)):
+                    others = [a for a in answers if a.status != 404]
+                    assert answers and not others, others[:3]
             killed = workers(easel)
             for p in killed:
                 os.kill(p.pid, signal.SIGKILL)
@@ -501,35 +587,18 @@ def test_a_worker_that_overruns_its_deadline_is_ended(start_easel, sim):
                                                       if POST + " 200" in l), "it was not bought again"
 
 
-def test_a_worker_that_shows_no_sign_of_life_is_ended(start_easel):
-    easel = start_easel({"process": {"workers": 1}})
-    old = {p.pid for p in workers(easel, "models")}
-    for pid in old:
-        os.kill(pid, signal.SIGSTOP)
-    start = time.monotonic()
-    answer = easel.get("/v1/models", timeout=60)
+def test_a_worker_that_shows_no_sign_of_life_is_ended(beside):
+    answer, took, log, old, new = beside[shows_no_sign_of_life].result()
     assert answer.status == 200, "what waited for it is served by its successor"
-    assert 8 < time.monotonic() - start < 13 * SLOW
-    assert "at stage idle" in easel.log()
-    assert not old & {p.pid for p in workers(easel, "models")}
+    assert 8 < took < 13 * SLOW
+    assert "at stage idle" in log
+    assert new and not old & new
 
 
-def test_nobody_is_blamed_for_a_pause_of_all(start_easel, sim):
-    """Ctrl-Z, a suspended machine: parents and workers alike."""
-    easel = start_easel(merge(sim_config(sim, ["silence"]), {"process": {"workers": 1}}))
-    watch, old = Watch(sim), {p.pid for p in workers(easel)}
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        running = pool.submit(easel.generate, model="gpt-image-1@silence", headers={"x-easel-deadline": "1s"})
-        wait_until(lambda: watch.requests("generate"), 5, "it is at the provider")
-        tree = [p for p in easel.tree() if p.name != "lighttpd"]
-        for p in tree:
-            os.kill(p.pid, signal.SIGSTOP)
-        time.sleep(4.5)
-        for p in tree:
-            os.kill(p.pid, signal.SIGCONT)
-        answer = running.result()
+def test_nobody_is_blamed_for_a_pause_of_all(beside):
+    answer, log, old, new = beside[is_paused_with_all_the_others].result()
     assert answer.status == 504 and answer.error["code"] == "deadline_exceeded", answer
-    assert {p.pid for p in workers(easel)} == old and "is stuck" not in easel.log()
+    assert new == old and "is stuck" not in log
 
 
 # ---- the ledger ----
@@ -553,8 +622,8 @@ def head_ms(easel, value, headers=()):
 
 
 LEDGERS = [
-    ("a URL", {"model": "gpt-image-1", "response_format": "url"}, 200, "provider"),
-    ("base64", {"model": "gpt-image-1", "response_format": "b64_json"}, 200, "provider"),
+    ("a URL", {"model": "gpt-image-1", "response_format": "url"}, 200, None),
+    ("base64", {"model": "gpt-image-1", "response_format": "b64_json"}, 200, None),
     ("waiting", {"model": "gpt-image-1@delay=0.7", "response_format": "url"}, 200, "provider"),
     ("large", {"model": "gpt-image-1@delay=0.7,picture-bytes=3000000", "response_format": "b64_json"}, 200, "provider"),
     ("fetched", {"model": "relay-url"}, 200, None),
@@ -580,8 +649,9 @@ def test_the_ledger_adds_up_to_the_whole(easel, name, value, status, most):
         answer, took = head_ms(easel, value, {"x-easel-deadline": "1s"} if status == 504 else {})
         assert answer.status == status
         items = ledger(answer)
-        whole = float(re.search(r" (\d+\.\d)ms ", [l for l in easel.log_lines(answer.header("x-request-id"))
-                                                   if POST in l][-1]).group(1))
+        line = wait_until(lambda: [l for l in easel.log_lines(answer.header("x-request-id")) if POST in l], 5,
+                          "its log line")[-1]
+        whole = float(re.search(r" (\d+\.\d)ms ", line).group(1))
         if name == "a large body":
             took = whole  # the web server took it in first
         allowed = max(5 * SLOW, 0.05 * took)
