@@ -35,6 +35,7 @@ echo "# a picture by its URL"
 make '"response_format":"url","size":"512x768","seed":7,"steps":20,"guidance":4,"negative_prompt":"lowres"'
 is "url: status 200" 200 "$status"
 is "url: it is this model" "$MODEL" "$(header x-easel-model)"
+is "url: by a task, which is polled" async "$(header x-easel-mode)"
 like "url: server-timing is the ledger" 'provider;dur=[0-9.]+' "$(header server-timing)"
 unlike "url: what it understands is not in the receipt" '(^|[; ])(size|seed|steps|guidance|negative_prompt)=' \
 	"$(header x-easel-params)"

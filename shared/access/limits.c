@@ -147,7 +147,7 @@ failed(struct err *e, const char *what)
 	int saved = errno;
 
 	if (saved == ENOSPC || saved == EDQUOT)
-		(void)err_set(e, ERR_STORAGE_FULL, "limits");
+		(void)err_set(e, ERR_STORAGE_FULL, "state_dir/" FILE_NAME " cannot be made");
 	else
 		(void)err_set(e, ERR_CONFIG, "state_dir/" FILE_NAME " cannot be used.");
 	err_detail(e, FILE_NAME ": %s: %s", what, strerror(saved));

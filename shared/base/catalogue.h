@@ -132,7 +132,7 @@ X(ERR_HANDLER_TIMEOUT, 504, "server_error", "handler_timeout", PARTY_WEB_SERVER,
   "Report the request id to the operator: a web-server timeout is shorter than Easel's deadline.", \
   "请将 request id 告知管理员：Web 服务器的超时短于 Easel 的期限。", "easel doctor") \
 X(ERR_STORAGE_FULL, 507, "server_error", "storage_full", PARTY_GATEWAY, 0, \
-  "There is no room to store a picture; nothing was bought.", "没有存放图片的空间；未产生任何购买。", \
+  "There is no room to store a picture: {about}.", "没有存放图片的空间：{about}。", \
   "The operator frees space or lowers [files] max_bytes.", "请管理员清理空间或调整 [files] max_bytes。", \
   "easel files prune") \
 X(ERR_STORE, 503, "server_error", "store_unavailable", PARTY_GATEWAY, 1, \

@@ -340,7 +340,8 @@ filestore_room(struct filestore *fs, unsigned n, struct err *e)
 		atomic_store(&fs->asked_us, now);
 	}
 	if (atomic_load(&fs->free_bytes) / each < n || atomic_load(&fs->free_files) < n)
-		return err_set(e, ERR_STORAGE_FULL, "the disk has no room for %u more pictures", n);
+		return err_set(e, ERR_STORAGE_FULL,
+			       "the disk cannot hold %u more; nothing was bought", n);
 	return 0;
 }
 

@@ -282,10 +282,10 @@ frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t wai
 	if (serve(&r, &e) < 0 && e.kind != ERR_GONE) {
 		complete(&r, &e);
 		if (e.detail[0] || err_status(&e) >= 500)
-			log_warn(r.id, "%s: stage=%s provider=%s status=%d %s%s", err_code(&e),
+			log_warn(r.id, "%s: stage=%s provider=%s status=%d %s%s%s", err_code(&e),
 				 e.stage ? e.stage : "-",
 				 e.upstream.name[0] ? e.upstream.name : "-", e.upstream.status,
-				 e.about, e.detail);
+				 e.about, e.about[0] && e.detail[0] ? " " : "", e.detail);
 		if (!r.status)
 			reply_error(&r, &e);
 	}
@@ -293,17 +293,24 @@ frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t wai
 }
 
 void
-frame_shed(struct frame *f, struct conn *conn, int64_t accepted_us)
+frame_refuse(struct frame *f, struct conn *conn, int64_t accepted_us, const struct err *e)
 {
 	struct request r;
-	struct err e;
 
 	request_open(&r, f, conn, accepted_us);
+	reply_error(&r, e);
+	request_close(&r);
+}
+
+void
+frame_shed(struct frame *f, struct conn *conn, int64_t accepted_us)
+{
+	struct err e;
+
 	(void)err_set(&e, ERR_OVERLOADED, "%lld requests are in hand",
 		      (long long)f->process.max_in_flight);
 	e.retry_after_s = 1;
 	e.stage = "recv";
 	(void)__atomic_fetch_add(&f->stats->shed, 1, __ATOMIC_RELAXED);
-	reply_error(&r, &e);
-	request_close(&r);
+	frame_refuse(f, conn, accepted_us, &e);
 }

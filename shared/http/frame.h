@@ -57,7 +57,8 @@ struct request {
 /* frame.c: serves the request that `conn` has open, from its parameters to its log line.  It had to
  * wait for waited_us of the time since it was accepted. */
 void frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t waited_us);
-/* Answers 503 without looking further, because `about`. */
+/* Answers with an error without looking further: any, or 503 because there are too many. */
+void frame_refuse(struct frame *f, struct conn *conn, int64_t accepted_us, const struct err *e);
 void frame_shed(struct frame *f, struct conn *conn, int64_t accepted_us);
 int frame_open(struct frame *f, const struct app *app, const struct config *c, struct err *e);
 void frame_close(struct frame *f);
@@ -69,6 +70,9 @@ void reply_error(struct request *r, const struct err *e);
 
 /* pool.c: serves connections of `listen_fd` until the process is told to leave. */
 int pool_run(struct frame *f, int listen_fd, int parent_pipe);
+
+/* stand_in.c: answers with *why, for some seconds, what no other worker takes. */
+void stand_in_run(struct frame *f, int listen_fd, const struct err *why);
 
 /* prefork.c: keeps f->process.workers workers alive, each running pool_run().  The exit status. */
 int prefork_run(struct frame *f, int listen_fd);

@@ -297,10 +297,11 @@ wait_for_end(const sigset_t *signals)
 	int64_t max_age_us = (p->max_age_ms - p->max_age_ms * spread / 1000) * 1000;
 
 	for (;;) {
-		int sig = sigtimedwait(signals, NULL, &tick);
 		int64_t now_us, served, idle_us;
+		int sig;
 
 		watchdog_alive();
+		sig = sigtimedwait(signals, NULL, &tick);
 		if (sig == SIGTERM || sig == SIGINT)
 			return true;
 		if (sig == SIGQUIT)

@@ -65,6 +65,8 @@ worker_main(int pipe_fd, struct watchdog *board)
 	if (frame_open(&f, parent.app, parent.config, &e) < 0) {
 		err_message(&e, LANG_EN, text, sizeof(text));
 		log_error(NULL, "cannot start: %s %s", text, e.detail);
+		f.stats = parent.frame->stats;
+		stand_in_run(&f, parent.listen_fd, &e);
 		_exit(1);
 	}
 	(void)__atomic_fetch_add(&f.stats->worker_starts, 1, __ATOMIC_RELAXED);

@@ -34,6 +34,7 @@ stats_open(struct stats **out, const char *state_dir, const char *program, struc
 	char path[512];
 	size_t n;
 	AUTO_FD int fd = -1;
+	int code;
 	void *p;
 
 	if (folder(state_dir, path, e) < 0)
@@ -41,8 +42,13 @@ stats_open(struct stats **out, const char *state_dir, const char *program, struc
 	n = strlen(path);
 	(void)snprintf(path + n, sizeof(path) - n, "/%s", program);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || ftruncate(fd, sizeof(struct stats)) < 0)
-		return err_set(e, ERR_CONFIG, "state_dir is not writable: %s", strerror(errno));
+	/* With its blocks: counting on a disk that has become full would end the process (SIGBUS). */
+	code = fd < 0 ? errno : posix_fallocate(fd, 0, sizeof(struct stats));
+	if (code == ENOSPC || code == EDQUOT)
+		return err_set(e, ERR_STORAGE_FULL, "state_dir/run/stats/%s cannot be made",
+			       program);
+	if (code)
+		return err_set(e, ERR_CONFIG, "state_dir is not writable: %s", strerror(code));
 	p = mmap(NULL, sizeof(struct stats), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return err_set(e, ERR_INTERNAL, "the counters cannot be mapped");

@@ -21,7 +21,7 @@ struct watchdog {
 	unsigned n;
 	_Atomic unsigned used;    /* of the places, at most */
 	_Atomic unsigned next;    /* where the next new thread tries first */
-	_Atomic int64_t alive_us; /* 0: still starting */
+	_Atomic int64_t alive_us; /* in the future: still starting */
 	struct place places[];
 };
 
@@ -45,6 +45,7 @@ watchdog_new(unsigned requests)
 	if (w == MAP_FAILED)
 		return NULL;
 	w->n = requests;
+	atomic_store(&w->alive_us, clock_us() + WATCHDOG_START_MS * 1000);
 	return w;
 }
 
@@ -75,7 +76,7 @@ watchdog_late(const struct watchdog *w, struct overdue *o)
 		memcpy(o->request, w->places[i].request, sizeof(o->request));
 		o->request[sizeof(o->request) - 1] = '\0';
 	}
-	if (late || !alive_us || now_us - alive_us < WATCHDOG_SIGN_MS * 1000)
+	if (late || now_us - alive_us < WATCHDOG_SIGN_MS * 1000)
 		return late;
 	*o = (struct overdue){ .stage = "idle", .late_ms = (now_us - alive_us) / 1000 };
 	return true;

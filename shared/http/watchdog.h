@@ -20,6 +20,7 @@
 #define WATCHDOG_LOOK_MS   500
 #define WATCHDOG_MARGIN_MS 2000  /* beyond a request's time */
 #define WATCHDOG_SIGN_MS   10000 /* between two signs of life of an idle worker */
+#define WATCHDOG_START_MS  20000 /* more, until its first one: it may have to wait for the store */
 
 struct watchdog;
 

@@ -13,7 +13,7 @@ run_folder_failed(struct err *e, const char *name, const char *what)
 	int saved = errno;
 
 	if (saved == ENOSPC || saved == EDQUOT)
-		(void)err_set(e, ERR_STORAGE_FULL, "run/%s", name);
+		(void)err_set(e, ERR_STORAGE_FULL, "state_dir/run/%s cannot be made", name);
 	else
 		(void)err_set(e, ERR_CONFIG, "state_dir/run/%s cannot be used.", name);
 	err_detail(e, "run/%s: %s: %s", name, what, strerror(saved));

@@ -229,6 +229,9 @@ exchange_sign(const struct exchange *x, struct err *e)
 			       x->head->request_id);
 	if (!e->stage)
 		e->stage = rq->item == LEDGER_FETCH ? "fetch" : phases[phase_of(x)].stage;
+	/* Whose move it is does not depend on whether connect_timeout or the deadline came first. */
+	if (e->kind == ERR_DEADLINE && !e->party && phase_of(x) <= PHASE_TLS)
+		e->party = PARTY_NETWORK + 1;
 	if (rq->item != LEDGER_FETCH && has_left(x))
 		e->may_have_been_billed = true;
 }

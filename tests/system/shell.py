@@ -8,6 +8,19 @@ from support import ROOT, SLOW
 # Those that hold for every deployment, whatever the web server.
 ANYWHERE = ("test-auth.sh", "test-images.sh", "test-limits.sh", "test-models.sh", "test-modelscope.sh", "test-paths.sh",
             "test-timeouts.sh")
+SLOW_FAULT = "delay=3"  # with it a deployment's models have what SHELL_ENV names
+SHELL_ENV = {"SLOW_MODEL": f"gpt-image-1@{SLOW_FAULT}"}
+SHELL_LIMITS = {"requests_per_minute": 600, "images_per_day": 100_000}
+
+
+def shell_key(easel, name):
+    """The file of the key for that test: one that uses its key up has its own."""
+    if name != "test-limits.sh":
+        return easel.key_file
+    file = os.path.join(easel.folder, "limits.key")
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+        f.write(easel.run("keys", "create", "--name", name).stdout)
+    return file
 
 
 def run_shell_test(name, url, key_file, env=None):

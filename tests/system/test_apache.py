@@ -17,7 +17,7 @@ import urllib.parse
 
 import pytest
 
-from shell import ANYWHERE, run_shell_test
+from shell import ANYWHERE, SHELL_ENV, SHELL_LIMITS, run_shell_test, shell_key
 from support import (BUILD, EASEL, ROOT, SLOW, Easel, alive, descendants, expect_error, merge, raw, request,
                      sim_config, wait_until)
 
@@ -175,7 +175,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(sim):
-    config = merge(sim_config(sim, faults=("delay=1", "delay=3")), {"limits": {"json_bytes": "1MB"}})
+    config = merge(sim_config(sim, faults=("delay=1", "delay=3")), {"limits": {"json_bytes": "1MB", **SHELL_LIMITS}})
     site = Site(config)
     yield site
     site.stop()
@@ -183,7 +183,7 @@ def site(sim):
 
 @pytest.mark.parametrize("name", ANYWHERE)
 def test_the_shell_tests_pass_through_apache(site, sim, name):
-    run_shell_test(name, site.url, site.easel.key_file, {"SIM_URL": sim.base_url})
+    run_shell_test(name, site.url, shell_key(site.easel, name), {"SIM_URL": sim.base_url, **SHELL_ENV})
 
 
 def test_authorization_and_an_encoded_slash_arrive(site):

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from shell import ANYWHERE, run_shell_test
+from shell import ANYWHERE, SHELL_ENV, SHELL_LIMITS, SLOW_FAULT, run_shell_test, shell_key
 from support import BUILD, SLOW, Easel, alive, children, expect_error, merge, raw, request, sim_config, wait_until
 
 HANDLERS = os.path.join(BUILD, "handlers")
@@ -192,8 +192,8 @@ def free_port():
 def site(sim):
     """lighttpd with what `easel config web-server lighttpd-cgi` prints, and nothing else."""
     port = free_port()
-    easel = Easel(merge(sim_config(sim, faults=("delay=1",)), {"server": {"listen": f"127.0.0.1:{port}"}}),
-                  start=False)
+    easel = Easel(merge(sim_config(sim, faults=("delay=1", SLOW_FAULT)),
+                        {"server": {"listen": f"127.0.0.1:{port}"}, "limits": SHELL_LIMITS}), start=False)
     log = None
     try:
         easel.run("db", "migrate")
@@ -219,7 +219,7 @@ def site(sim):
         tree = easel.tree()
         easel.process.send_signal(signal.SIGINT)
         assert easel.process.wait(20 * SLOW) == 0, easel.log()
-        assert not [p for p in tree if alive(p.pid)]
+        wait_until(lambda: not [p for p in tree if alive(p.pid)], 5, "its processes end")
     finally:
         easel.kill()
         if log:
@@ -228,7 +228,7 @@ def site(sim):
 
 @pytest.mark.parametrize("name", ANYWHERE)
 def test_the_shell_tests_pass_through_mod_cgi(site, sim, name):
-    run_shell_test(name, site.url, site.key_file, {"SIM_URL": sim.base_url})
+    run_shell_test(name, site.url, shell_key(site, name), {"SIM_URL": sim.base_url, **SHELL_ENV})
 
 
 def test_a_large_body_and_a_large_answer(site):

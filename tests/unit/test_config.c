@@ -501,10 +501,47 @@ help_and_reference_page_know_every_row(void **state)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, box_setup, box_teardown)
+static void
+a_profile_is_a_ceiling_and_never_a_floor(void **state)
+{
+	static const struct {
+		const char *profile;
+		int64_t ms, bytes; /* 0: no ceiling for bodies */
+	} rows[] = {
+		{ "vercel", 299000, 4718592 },      { "lambda", 899000, 6291456 },
+		{ "api-gateway", 28000, 10485760 }, { "cloudflare", 99000, 0 },
+		{ "cloud-run", 299000, 0 },
+	};
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		int64_t ms = rows[i].ms, bytes = rows[i].bytes;
+
+		(void)snprintf(text, sizeof(text), "[deadline]\nprofile = \"%s\"\n",
+			       rows[i].profile);
+		load_text(text);
+		assert_loaded();
+		assert_int_equal(config_ceiling_ms(box.c, ms - 1), ms - 1);
+		assert_int_equal(config_ceiling_ms(box.c, ms), ms);
+		assert_int_equal(config_ceiling_ms(box.c, ms + 1), ms);
+		assert_int_equal(config_ceiling_ms(box.c, 1), 1);
+		assert_int_equal(config_ceiling_bytes(box.c, 100), 100);
+		assert_int_equal(config_ceiling_bytes(box.c, INT64_MAX), bytes ? bytes : INT64_MAX);
+		if (bytes)
+			assert_int_equal(config_ceiling_bytes(box.c, bytes), bytes);
+	}
+	load_text("");
+	assert_loaded();
+	assert_int_equal(config_ceiling_ms(box.c, 86400000), 86400000);
+	assert_int_equal(config_ceiling_bytes(box.c, INT64_MAX), INT64_MAX);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(a_profile_is_a_ceiling_and_never_a_floor),
 		TEST(without_anything_the_defaults_are_the_contracts),
 		TEST(without_a_provider_there_is_the_preview),
 		TEST(every_table_of_the_file_is_read),

@@ -83,6 +83,33 @@ test("headers can be read", async () => {
   assert.match(response.headers.get("server-timing"), /auth;dur=/);
 });
 
+// Node's fetch asks for no preflight as a browser's would: it is asked for here.
+test("a preflight allows every header the SDK sends", async () => {
+  let sent;
+  const spy = new OpenAI({
+    baseURL: `${base}/v1`, apiKey, organization: "org-x", project: "proj_x", dangerouslyAllowBrowser: true,
+    fetch: (url, init) => {
+      sent = [...new Headers(init.headers).keys()];
+      return fetch(url, init);
+    },
+  });
+  await spy.images.generate({ model: "relay-url", prompt }, { idempotencyKey: "preflight", timeout: 20_000 });
+  const safe = ["accept", "content-length", "user-agent"];
+  const asked = sent.filter((name) => !safe.includes(name)).sort();
+  for (const name of ["authorization", "content-type", "openai-organization", "openai-project", "x-stainless-lang",
+    "x-stainless-retry-count", "x-stainless-timeout"]) {
+    assert.ok(asked.includes(name), `${name} is sent: ${asked}`);
+  }
+  const answer = await fetch(`${base}/v1/images/generations`, {
+    method: "OPTIONS",
+    headers: { Origin: "https://app.example", "Access-Control-Request-Method": "POST",
+      "Access-Control-Request-Headers": asked.join(",") },
+  });
+  assert.equal(answer.status, 204);
+  const allowed = answer.headers.get("access-control-allow-headers").toLowerCase().split(/, */);
+  for (const name of asked) assert.ok(allowed.includes(name), `${name} is allowed`);
+});
+
 test("models.list", async () => {
   const ids = [];
   for await (const model of client.models.list()) {

@@ -1,7 +1,9 @@
 """The official Python SDK, unchanged, against Easel."""
 import asyncio
 import base64
+import http.server
 import re
+import threading
 
 import openai
 import pytest
@@ -13,7 +15,8 @@ PROMPT = "一只可爱的熊猫"
 
 @pytest.fixture(scope="module")
 def easel(start_easel, sim):
-    config = merge(sim_config(sim, SDK_FAULTS), {"limits": {"json_bytes": "100kB"}})
+    config = merge(sim_config(sim, SDK_FAULTS), {"limits": {"json_bytes": "100kB"},
+                                                 "server": {"cors_origins": ["https://app.example"]}})
     easel = start_easel(config)
     easel.narrow = easel.run("keys", "create", "--name", "narrow", "--scope", "chat").stdout.strip()
     return easel
@@ -216,10 +219,47 @@ def test_a_base_url_that_is_an_endpoint_says_what_was_meant(easel):
     assert caught.value.code == "endpoint_not_found"
 
 
-def test_a_preflight_is_answered(easel):
+NOT_ASKED_FOR = {"host", "connection", "content-length", "accept", "accept-encoding", "user-agent"}  # Fetch, 2.2.2
+
+
+def headers_of_the_sdk():
+    """The names of all that it sends with a picture's request."""
+    sent = set()
+
+    class Listener(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            sent.update(name.lower() for name in self.headers)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(400)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        with openai.OpenAI(base_url=f"http://127.0.0.1:{server.server_port}/v1", api_key="sk-easel-x",
+                           organization="org-x", project="proj_x") as client, pytest.raises(openai.BadRequestError):
+            client.images.with_raw_response.generate(prompt=PROMPT, timeout=5, extra_headers={
+                "Idempotency-Key": "1", "Prefer": "respond-async", "X-Easel-Deadline": "20s"})
+        server.shutdown()
+        serving.join()
+    assert {"authorization", "content-type", "idempotency-key", "openai-organization", "openai-project",
+            "x-stainless-lang", "x-stainless-retry-count", "x-stainless-read-timeout"} <= sent
+    return sent - NOT_ASKED_FOR
+
+
+@pytest.mark.parametrize("origin,allowed", [("https://app.example", True), ("https://other.example", False)])
+def test_a_preflight_is_answered(easel, origin, allowed):
     """What a browser asks before the SDK may speak."""
+    asked = headers_of_the_sdk()
     answer = request(easel.url, "OPTIONS", "/v1/images/generations", headers={
-        "Origin": "https://app.example", "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang"})
+        "Origin": origin, "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": ",".join(sorted(asked))})
     assert answer.status == 204, answer
-    assert answer.header("access-control-allow-origin") is None, "no origin is configured"
+    assert "POST" in answer.header("access-control-allow-methods").split(", ")
+    names = {name.strip().lower() for name in answer.header("access-control-allow-headers").split(",")}
+    assert asked <= names, asked - names
+    assert answer.header("access-control-allow-origin") == (origin if allowed else None)
