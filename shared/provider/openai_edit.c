@@ -34,7 +34,7 @@ void
 openai_edit_form(struct upload *u, const json_t *fields, const struct image_request *rq)
 {
 	const char *name;
-	char number[16];
+	char number[24];
 	const json_t *v;
 
 	json_object_foreach((json_t *)fields, name, v)
