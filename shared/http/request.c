@@ -244,10 +244,10 @@ pieces_read(struct request *r, struct multipart *m, struct err *e)
 
 		if (got < 0 && deadline_over(&r->deadline))
 			return too_slow(e);
-		if (got > 0 && multipart_bytes(m, piece, (size_t)got, e) < 0)
-			return -1;
 		left -= got > 0 ? got : 0;
 		r->bytes_in = (uint64_t)(length - left);
+		if (got > 0 && multipart_bytes(m, piece, (size_t)got, e) < 0)
+			return -1;
 		if (got != (ssize_t)want)
 			return too_short(e, length, length - left);
 	}
