@@ -15,6 +15,7 @@
 #include "convert.h"
 #include "draw.h"
 #include "encode.h"
+#include "reshape.h"
 #include "sandbox.h"
 
 #ifdef EASEL_SANITIZED
@@ -71,6 +72,10 @@ work(struct fault *f)
 	switch (o.op) {
 	case ORDER_DRAW: return draw_and_encode(&o, f);
 	case ORDER_CONVERT: return convert(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
+	case ORDER_RESIZE: return resize(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
+	case ORDER_MASK: return mask(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
+	case ORDER_THUMBNAIL: return thumbnail(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
+	case ORDER_STRIP: return strip(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
 	case ORDER_SELFTEST: break;
 	}
 	return sandbox_selftest(IMAGING_FD_OUT, f);
