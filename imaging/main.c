@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "blend.h"
 #include "convert.h"
 #include "draw.h"
 #include "encode.h"
@@ -47,6 +48,10 @@ draw_and_encode(const struct order *o, struct fault *f)
 
 	if (!pixels)
 		return fault_set(f, IMAGING_NO_ROOM, "out of memory");
+	if (o->over && blend(o, IMAGING_FD_IN, pixels, f) < 0) {
+		free(pixels);
+		return -1;
+	}
 	image = vips_image_new_from_memory(pixels, (size_t)o->width * o->height * 3, (int)o->width,
 					   (int)o->height, 3, VIPS_FORMAT_UCHAR);
 	if (!image)

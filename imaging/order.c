@@ -58,6 +58,17 @@ format(struct order *o, struct fault *f)
 }
 
 static int
+limits(struct order *o, struct fault *f)
+{
+	int64_t pixels;
+
+	if (integer(o, "max_pixels", 1, IMAGING_INPUT_PIXELS, IMAGING_INPUT_PIXELS, &pixels, f) < 0)
+		return -1;
+	o->max_pixels = (uint64_t)pixels;
+	return 0;
+}
+
+static int
 draw(struct order *o, struct fault *f)
 {
 	const json_t *seed = json_object_get(o->json, "seed");
@@ -77,18 +88,8 @@ draw(struct order *o, struct fault *f)
 	if (width * height > IMAGING_DRAW_PIXELS)
 		return fault_set(f, IMAGING_TOO_LARGE, "%ux%u is too large to draw", o->width,
 				 o->height);
-	return format(o, f);
-}
-
-static int
-limits(struct order *o, struct fault *f)
-{
-	int64_t pixels;
-
-	if (integer(o, "max_pixels", 1, IMAGING_INPUT_PIXELS, IMAGING_INPUT_PIXELS, &pixels, f) < 0)
-		return -1;
-	o->max_pixels = (uint64_t)pixels;
-	return 0;
+	o->over = json_is_true(json_object_get(o->json, "over"));
+	return o->over && limits(o, f) < 0 ? -1 : format(o, f);
 }
 
 static int

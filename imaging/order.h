@@ -4,6 +4,7 @@
  * order - the one piece of work this process was started for (files/imaging_wire.h)
  */
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "fault.h"
 #include "files/picture.h"
@@ -27,6 +28,7 @@ struct order {
 	const char *prompt; /* owned by json */
 	uint64_t seed;
 	unsigned index;
+	bool over; /* it is laid over the picture that came with the order */
 	uint32_t width, height; /* resize, mask: what it becomes; thumbnail: width is the side */
 	enum order_fit fit;     /* resize, mask */
 	/* all that read a picture */

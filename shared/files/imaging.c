@@ -25,6 +25,10 @@ imaging_draw(struct filestore *fs, const struct imaging_draw *what, struct pictu
 
 	if (what->compression >= 0)
 		(void)json_object_set_new(r.order, "quality", json_integer(what->compression));
+	if (what->over) {
+		r.in = what->over->fd;
+		(void)json_object_set_new(r.order, "over", json_true());
+	}
 	if (imaging_run(&r, fs, &(struct imaging_result){ .stored = out }, d, e) == 0)
 		return 0;
 	/* Nobody sent us this picture: that it is none is our own mistake. */

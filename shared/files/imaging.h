@@ -20,6 +20,8 @@ struct imaging_draw {
 	enum picture_type type;
 	int compression; /* 0..100 quality for JPEG and WebP; -1: the default of 85 */
 	unsigned index;  /* 0-based number of the picture among its n */
+	/* NULL, or what the drawing is laid over: of that width and height (imaging_resize()). */
+	const struct source *over;
 };
 
 /* Finds the helper: $EASEL_LIBEXEC, beside this executable, ../libexec; -1: ERR_CONFIG. */

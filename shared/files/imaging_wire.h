@@ -6,7 +6,7 @@
  * The helper does one piece of work and ends.  Its order is one JSON object:
  *
  *	{"op":"draw","prompt":"…","seed":7,"index":0,"width":1024,"height":1024,"format":"png",
- *	 "quality":85}
+ *	 "quality":85}    "over":true lays it over the picture that is read, which has that size
  *	{"op":"convert","format":"webp","quality":85,"max_pixels":67108864}
  *	{"op":"resize","width":832,"height":1216,"fit":"cover","format":"png"}    what is transparent
  *		becomes white; fit: "fill" (the ratio may change), "cover" (cut around the middle),

@@ -75,7 +75,8 @@ def data_url(data, kind="image/png"):
 @pytest.fixture(scope="module")
 def easel(start_easel, sim):
     return start_easel(merge(sim_config(sim, faults=("delay=20", "status=400,code=invalid_image_file")), {
-        "models": {"Qwen/Qwen-Image-Edit": {"provider": "modelscope"}},
+        "models": {"Qwen/Qwen-Image-Edit": {"provider": "modelscope"},
+                   "Qwen/Qwen-Image-Edit-2509": {"provider": "modelscope"}},
         "limits": {"image_bytes": "11MB", "image_pixels": 4000000}, "log": {"prompts": "none"}}))
 
 
@@ -217,6 +218,68 @@ def test_an_empty_file_field_of_a_browser_is_none(easel, watch):
     answer = send(easel, file(), ("mask", "", "application/octet-stream", b""), ("prompt", "a panda"))
     assert answer.status == 200, answer
     assert len(files_of(sent(watch))) == 1
+
+
+# ---- the other dialects ----
+
+def clipped(text):
+    """As the simulator keeps a long text."""
+    return text if len(text) <= 16384 else f"{text[:64]}… ({len(text)} bytes, sha256 {sha(text.encode())})"
+
+
+@pytest.mark.parametrize("size", [None, 3000, 3001, 3002, 12286, 12287, 12288, 1000000])
+def test_modelscope_is_sent_a_data_url(easel, watch, size):
+    data = png(900005, 64, 48, size)
+    answer = send(easel, file(data=data), ("prompt", 'a "panda"'), ("model", "Qwen/Qwen-Image-Edit"), ("seed", "7"))
+    assert answer.status == 200, answer
+    assert watch.one("generate")["body"] == {"model": "Qwen/Qwen-Image-Edit", "prompt": 'a "panda"', "seed": 7,
+                                             "image_url": clipped(data_url(data))}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_modelscopes_later_models_are_sent_an_array(easel, watch, count):
+    answer = edit(easel, *[file(data=WEBP)] * (count - 1), ("model", "Qwen/Qwen-Image-Edit-2509"))
+    assert answer.status == 200, answer
+    assert watch.one("generate")["body"]["image_url"] == \
+        [data_url(PNG)] + [data_url(WEBP, "image/webp")] * (count - 1)
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen-Image-Edit", "Qwen/Qwen-Image-Edit-2509"])
+def test_modelscope_takes_no_mask(easel, watch, model):
+    expect_error(edit(easel, file("mask", MASK), ("model", model)), 400, "unsupported_parameter", param="mask")
+    assert not watch.requests()
+
+
+def size_of(data):
+    return struct.unpack(">II", data[16:24])
+
+
+@pytest.mark.parametrize("source,size", [(JPEG, (1024, 1024)), (WEBP, (1024, 1024)), (jpeg(1, 320, 200), (320, 200)),
+                                         (png(1, 300, 200, None, True), (300, 200))], ids=range(4))
+def test_the_preview_shows_the_picture_through_its_drawing(preview, source, size):
+    def made(*parts):
+        answer = send(preview, file(data=source), ("prompt", "a panda"), ("response_format", "url"), *parts)
+        assert answer.status == 200, answer
+        return preview.stored(answer.json["data"][0]["url"])
+    data = made()
+    assert size_of(data) == size, "its own size, unless that is too small to draw"
+    assert data == made() and data != made(("seed", "9"))
+    assert size_of(made(("size", "128x256"))) == (128, 256)
+    drawing = preview.generate(size="%dx%d" % size, response_format="url").json["data"][0]["url"]
+    assert preview.stored(drawing) != data
+
+
+def test_a_picture_that_cannot_be_decoded_is_refused_by_the_preview(preview):
+    damaged = PNG[:60] + bytes(len(PNG) - 80) + PNG[-20:]
+    answer = send(preview, file(data=damaged), ("prompt", "a panda"))
+    error = expect_error(answer, 400, "invalid_value", param="image", party="client")
+    assert "damaged" in error["message"]
+
+
+def test_the_preview_takes_one_picture_and_no_mask(preview):
+    answer = send(preview, file(), file("mask", MASK), ("prompt", "a panda"))
+    expect_error(answer, 400, "unsupported_parameter", param="mask")
+    expect_error(send(preview, file(), file(), ("prompt", "a panda")), 400, "integer_above_max_value", param="image")
 
 
 # ---- JSON ----
