@@ -38,7 +38,7 @@ blend(const struct order *o, int in, unsigned char *pixels, struct fault *f)
 	else if (!(from = vips_image_write_to_memory(image, &bytes)))
 		rc = fault_vips(f, IMAGING_BAD_PICTURE, "decoding");
 	bands = vips_image_get_bands(image);
-	if (rc == 0)
+	if (rc == 0 && from)
 		mix(pixels, from, (size_t)o->width * o->height, (size_t)bands);
 	g_free(from);
 	g_object_unref(image);

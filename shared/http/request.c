@@ -231,11 +231,12 @@ request_is_multipart(const struct request *r)
 static int
 pieces_read(struct request *r, struct multipart *m, struct err *e)
 {
-	AUTO_FREE char *piece = malloc(PIECE_BYTES);
+	AUTO_FREE char *piece = NULL;
 	int64_t length, left;
 
 	if (length_read(r, r->frame->config->limits.upload_bytes, &length, e) < 0)
 		return -1;
+	piece = malloc(PIECE_BYTES);
 	if (!piece)
 		return err_set(e, ERR_OVERLOADED, "no memory for the body");
 	for (left = length; left > 0;) {

@@ -21,17 +21,13 @@ api_call(struct image_call *call, const struct api_ask *ask, struct picture_answ
 	__attribute__((cleanup(secret_freep))) char *authorization = NULL;
 	AUTO_FREE char *url = NULL;
 	const struct provider_conf *p = call->provider;
-	char type[100];
+	const char *type = "Content-Type: application/json";
 	const char *headers[5] = { "Accept: application/json" };
 	struct upstream_body receiver = picture_answer_body(a);
 	struct upstream_req rq = { .method = ask->method,
 				   .headers = headers,
 				   .body = ask->body,
-				   .body_len = ask->upload ? (size_t)ask->upload->bytes
-					       : ask->body ? strlen(ask->body)
-							   : 0,
-				   .body_read = ask->upload ? upload_read : NULL,
-				   .body_self = ask->upload,
+				   .body_len = ask->body ? strlen(ask->body) : 0,
 				   .proxy = p->proxy,
 				   .connect_timeout_ms = p->connect_timeout_ms,
 				   .policy = UPSTREAM_TRUSTED,
@@ -40,15 +36,20 @@ api_call(struct image_call *call, const struct api_ask *ask, struct picture_answ
 	unsigned n = 1;
 	int rc;
 
-	if (ask->upload && ask->upload->failed)
-		return err_set(e, ERR_INTERNAL, "no memory for the request");
+	if (ask->upload) {
+		if (ask->upload->failed)
+			return err_set(e, ERR_INTERNAL, "no memory for the request");
+		if (ask->multipart)
+			type = ask->upload->content_type;
+		rq.body_read = upload_read;
+		rq.body_self = ask->upload;
+		rq.body_len = (size_t)ask->upload->bytes;
+	}
 	if (asprintf(&url, "%s%s", p->base_url, ask->path) < 0 ||
 	    asprintf(&authorization, "Authorization: Bearer %s", call->credential) < 0)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	if (*call->credential)
 		headers[n++] = authorization;
-	(void)snprintf(type, sizeof(type), "Content-Type: %s",
-		       ask->multipart ? ask->upload->content_type : "application/json");
 	if (ask->body || ask->upload)
 		headers[n++] = type;
 	if (ask->header)

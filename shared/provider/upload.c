@@ -18,8 +18,8 @@ upload_init(struct upload *u)
 	/* 128 random bits: no prompt and no picture holds them. */
 	id_make("", id, sizeof(id));
 	(void)snprintf(u->boundary, sizeof(u->boundary), "easel-%s", id);
-	(void)snprintf(u->content_type, sizeof(u->content_type), "multipart/form-data; boundary=%s",
-		       u->boundary);
+	(void)snprintf(u->content_type, sizeof(u->content_type),
+		       "Content-Type: multipart/form-data; boundary=%s", u->boundary);
 }
 
 void

@@ -23,7 +23,7 @@ struct upload {
 	uint64_t bytes; /* its length so far */
 	bool failed;    /* no memory, or more pictures than there may be */
 	char boundary[40];
-	char content_type[80]; /* "multipart/form-data; boundary=…" */
+	char content_type[96]; /* the header "Content-Type: multipart/form-data; boundary=…" */
 };
 
 void upload_init(struct upload *u);

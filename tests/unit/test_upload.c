@@ -155,7 +155,7 @@ serve(struct wire *w, int fd, int number)
 {
 	(void)number;
 	if (wire_request(w, fd) == 0)
-		(void)wire_answer(fd, "200 OK", "", "fine");
+		(void)wire_answer(fd, "200 OK", "Connection: close\r\n", "fine");
 }
 
 struct failing {
