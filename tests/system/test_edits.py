@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import struct
+import subprocess
 import time
 import urllib.parse
 import zlib
@@ -14,7 +15,7 @@ import zlib
 import pytest
 
 from sim.pictures import GIF, HTML, SVG, jpeg, png, serial_of, webp
-from support import SLOW, Watch, expect_error, merge, raw, sim_config, wait_until
+from support import BUILD, SLOW, Watch, expect_error, merge, raw, sim_config, wait_until
 
 PATH = "/v1/images/edits"
 BOUNDARY = "----formdata-undici-062471767609"
@@ -519,6 +520,14 @@ def test_the_limit_of_a_form_holds_on_both_sides(narrow, more):
         assert answer.status == 200, answer
 
 
+def test_the_platforms_limit_of_a_body_is_named(start_easel, sim):
+    easel = start_easel(merge(sim_config(sim), {"deadline": {"profile": "vercel"}}))
+    limit = 9 * (1 << 20) // 2
+    assert send(easel, file(data=png(1, 64, 48, limit - 1000)), ("prompt", "a panda")).status == 200
+    error = expect_error(send(easel, file(data=png(1, 64, 48, limit)), ("prompt", "a panda")), 413, "body_too_large")
+    assert "vercel" in error["message"], error["message"]
+
+
 @pytest.mark.parametrize("more", [0, 1])
 def test_the_limit_of_json_is_its_own(narrow, more):
     value = {"prompt": "a panda", "image": data_url(PNG), "x": ""}
@@ -599,6 +608,54 @@ def test_a_client_that_stalls_takes_nobody_with_it(easel, watch):
                    f"Content-Length: {len(body)}\r\n\r\n").encode() + body[:300])
         assert edit(easel).status == 200
     assert len(watch.requests("edit")) == 1
+
+
+class Printed:
+    """What the program alone printed, as a CGI program."""
+
+    def __init__(self, out):
+        head, _, self.body = out.partition(b"\r\n\r\n")
+        self.headers = {n.lower(): v for n, v in (line.split(": ", 1) for line in head.decode().split("\r\n"))}
+        self.status = int(self.headers["status"].split()[0])
+        self.error = json.loads(self.body).get("error")
+
+    def header(self, name):
+        return self.headers.get(name.lower())
+
+
+def alone(easel, body, length=None, more=b"", **variables):
+    """The program reads from a pipe that stays open until it has answered."""
+    env = {**easel.env, "EASEL_CONFIG": easel.file, "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "POST",
+           "REQUEST_URI": PATH, "HTTP_AUTHORIZATION": f"Bearer {easel.key}",
+           "CONTENT_TYPE": f"multipart/form-data; boundary={BOUNDARY}",
+           "CONTENT_LENGTH": str(len(body) if length is None else length), **variables}
+    with subprocess.Popen([f"{BUILD}/handlers/images-edits"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as process:
+        process.stdin.write(body)
+        process.stdin.flush()
+        if more is None:
+            process.stdin.close()
+        out = process.stdout.read()
+    return Printed(out)
+
+
+def test_without_a_web_server_a_picture_is_edited_too(preview):
+    assert alone(preview, form(file(), ("prompt", "a panda"), ("size", "64x64"))).status == 200
+
+
+def test_an_upload_that_stalls_ends_with_its_deadline(preview):
+    body = form(file(), ("prompt", "a panda"))
+    start = time.monotonic()
+    answer = alone(preview, body[:-50], len(body), HTTP_X_EASEL_DEADLINE="700ms")
+    expect_error(answer, 504, "deadline_exceeded", party="client", stage="recv")
+    assert 0.2 < time.monotonic() - start < 3 * SLOW
+
+
+def test_an_upload_that_ends_early_is_said(preview):
+    body = form(file(), ("prompt", "a panda"))
+    answer = alone(preview, body[:-50], len(body), more=None)
+    error = expect_error(answer, 400, "body_incomplete", party="client")
+    assert str(len(body)) in error["message"] and str(len(body) - 50) in error["message"]
 
 
 def test_a_truncated_upload_buys_nothing(easel, watch):
