@@ -41,6 +41,7 @@ struct image_call {
 	const struct provider_conf *provider;
 	const char *model;      /* the provider's name for it */
 	const char *credential; /* the one to use; "" when the dialect needs none */
+	const char *password;   /* not NULL: the credential is an e-mail address, this its password */
 	struct filestore *files;
 	struct deadline deadline;
 	struct ledger *ledger;
@@ -87,6 +88,7 @@ struct provider_driver {
 /* Never NULL; a dialect that is not built yet answers ERR_CONFIG on generate. */
 const struct provider_driver *provider_driver(enum dialect d);
 
-extern const struct provider_driver provider_openai, provider_modelscope, provider_preview;
+extern const struct provider_driver provider_openai, provider_modelscope, provider_novelai,
+	provider_preview;
 
 #endif
