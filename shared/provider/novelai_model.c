@@ -234,16 +234,11 @@ novelai_ratio(const char *text, uint32_t *width, uint32_t *height)
 	return true;
 }
 
-/* The nearest multiple within bounds. */
+/* So many units, within bounds, in pixels. */
 static uint32_t
-side(double v)
+side(double units)
 {
-	long units = lround(v / UNIT);
-
-	return (uint32_t)(units < 1                     ? 1
-			  : units > NOVELAI_SIDE / UNIT ? NOVELAI_SIDE / UNIT
-							: units) *
-	       UNIT;
+	return (uint32_t)fmin(fmax(units, 1), NOVELAI_SIDE / UNIT) * UNIT;
 }
 
 bool
@@ -253,9 +248,14 @@ novelai_size(uint32_t *width, uint32_t *height, uint32_t pixels)
 	double factor = fmin(1, fmin(sqrt(pixels / (w * h)), NOVELAI_SIDE / larger));
 	uint32_t old_width = *width, old_height = *height;
 
-	*width = side(w * factor);
-	*height = side(h * factor);
-	while ((uint64_t)*width * *height > pixels) /* rounded up */
+	*width = side(round(w * factor / UNIT));
+	*height = side(round(h * factor / UNIT));
+	if ((uint64_t)*width * *height > pixels) {
+		*width = side(floor(w * factor / UNIT));
+		*height = side(floor(h * factor / UNIT));
+	}
+	/* One side was enlarged to the least there is. */
+	while ((uint64_t)*width * *height > pixels)
 		*(*width > *height ? width : height) -= UNIT;
 	return *width != old_width || *height != old_height;
 }
