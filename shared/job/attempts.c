@@ -23,8 +23,8 @@ struct attempts {
 	const struct model_conf *model;
 	const struct provider_driver *driver;
 	struct degrade ask;
-	const char *const *keys;           /* the provider's */
-	const char *password;              /* that goes with the only one, an e-mail address; or NULL */
+	const char *const *keys; /* the provider's */
+	const char *password;    /* that goes with the only one, an e-mail address; or NULL */
 	unsigned char used[SLOT_KEYS_MAX]; /* attempts with that key */
 	unsigned nkeys, waits;
 	bool tried; /* this model was called */

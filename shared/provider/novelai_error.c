@@ -27,10 +27,11 @@ becomes(struct err *e, enum err_kind kind)
 int
 novelai_error(const struct upstream_failure *f, const char *body, size_t n, struct err *e)
 {
-	const char *said = e->upstream.message;
 	int status = f->head->status;
+	const char *said;
 
 	(void)upstream_error(f, body, first_value(body, n), e);
+	said = e->upstream.message;
 	if ((status == 400 && strcasestr(said, "refresh novelai")) ||
 	    (status == 404 && strcasestr(said, "deprecat")))
 		becomes(e, ERR_UP_MOVED);

@@ -229,9 +229,9 @@ number_whole(struct novelai_frames *f, struct err *e)
 	if (c >= UINT8 && c < INT8)
 		return number(f, v > INT64_MAX ? INT64_MAX : (int64_t)v, e);
 	if (c >= INT8 && c < FIXEXT1) {
-		unsigned shift = 64 - 8 * f->need;
+		uint64_t sign = 1ULL << (8 * f->need - 1);
 
-		return number(f, (int64_t)(v << shift) >> shift, e);
+		return number(f, (int64_t)((v ^ sign) - sign), e);
 	}
 	if (c == ARRAY16 || c == ARRAY32)
 		return container(f, v, e);

@@ -336,7 +336,7 @@ token_of_account(struct image_call *call, struct novelai_token *t, struct err *e
 	pthread_mutex_lock(&book.lock);
 	a->logging_in = false;
 	secret_freep(&a->token);
-	if (rc == 0) {
+	if (rc == 0 && token) {
 		a->expires_ms = expiry_ms(token);
 		a->token = strdup(token);
 	} else if (is_wrong(e)) {

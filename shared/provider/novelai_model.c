@@ -238,7 +238,9 @@ novelai_ratio(const char *text, uint32_t *width, uint32_t *height)
 static uint32_t
 side(double units)
 {
-	return (uint32_t)fmin(fmax(units, 1), NOVELAI_SIDE / UNIT) * UNIT;
+	const int most = NOVELAI_SIDE / UNIT;
+
+	return (uint32_t)fmin(fmax(units, 1), most) * UNIT;
 }
 
 bool
