@@ -229,7 +229,7 @@ number_whole(struct novelai_frames *f, struct err *e)
 	if (c >= UINT8 && c < INT8)
 		return number(f, v > INT64_MAX ? INT64_MAX : (int64_t)v, e);
 	if (c >= INT8 && c < FIXEXT1) {
-		uint64_t sign = 1ULL << (8 * f->need - 1);
+		uint64_t sign = 0x80ULL << 8 * ((1U << (c - INT8)) - 1);
 
 		return number(f, (int64_t)((v ^ sign) - sign), e);
 	}
