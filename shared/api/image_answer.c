@@ -3,17 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "http/reply.h"
+#include "http/reply_base64.h"
 #include "job/intent.h"
 
 #define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
-/* Of a picture at a time: a multiple of 3, so that base64 needs no padding, and one FastCGI record. */
-#define CHUNK_BYTES 49140
 
 static bool
 wants_b64(const struct image_job *job)
@@ -95,33 +93,8 @@ static int
 write_b64(struct request *r, struct filestore *fs, const struct picture *p, struct err *e)
 {
 	AUTO_FD int fd = filestore_read(fs, p, e);
-	AUTO_FREE char *work = NULL;
-	uint64_t left = p->bytes;
-	char *text;
 
-	if (fd < 0)
-		return -1;
-	work = malloc(CHUNK_BYTES + BASE64_ENCODED(CHUNK_BYTES));
-	if (!work)
-		return err_set(e, ERR_INTERNAL, "no memory for the answer");
-	text = work + CHUNK_BYTES;
-	while (left > 0) {
-		size_t want = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES, n;
-
-		/* Read whole chunks: only the picture's end may be no multiple of three. */
-		for (size_t got = 0; got < want;) {
-			ssize_t m = read(fd, work + got, want - got);
-
-			if (m <= 0)
-				return err_set(e, ERR_INTERNAL, "a stored picture cannot be read");
-			got += (size_t)m;
-		}
-		n = base64_encode(text, work, want);
-		if (reply_write(r, text, n, e) < 0)
-			return -1;
-		left -= want;
-	}
-	return 0;
+	return fd < 0 ? -1 : reply_base64(r, fd, p->bytes, e);
 }
 
 /* The length is known before the first byte leaves, and at most one chunk is in memory. */

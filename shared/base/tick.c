@@ -1,6 +1,7 @@
 #include "base/tick.h"
 
 #include <stddef.h>
+#include <time.h>
 
 #include "base/deadline.h"
 
@@ -47,4 +48,22 @@ bool
 tick_forsaken(void)
 {
 	return mine && mine->forsaken;
+}
+
+bool
+tick_pause(int64_t ms, bool unless_forsaken)
+{
+	const struct deadline d = deadline_in_ms(ms);
+	int64_t left_ms;
+
+	while ((left_ms = deadline_left_ms(&d)) > 0) {
+		int64_t part_ms = tick_wait_ms(left_ms);
+		struct timespec t = { part_ms / 1000, part_ms % 1000 * 1000000 };
+
+		(void)nanosleep(&t, NULL); /* a signal is as good as the time */
+		tick();
+		if (unless_forsaken && tick_forsaken())
+			return false;
+	}
+	return true;
 }

@@ -36,4 +36,8 @@ int64_t tick_wait_ms(int64_t ms);
 /* Has this thread's tick found that nobody waits any more? */
 bool tick_forsaken(void);
 
+/* Sleeps for so long, with the ticks that fall into it.  False: it ended early, because nobody waits any
+ * more and `unless_forsaken`. */
+bool tick_pause(int64_t ms, bool unless_forsaken);
+
 #endif

@@ -72,6 +72,7 @@ struct config {
 	struct {
 		char *listen, *public_url, *tls_certificate, *tls_key;
 		struct strings trusted_proxies, cors_origins;
+		int64_t stream_keep_alive_ms;
 	} server;
 	struct {
 		bool required;

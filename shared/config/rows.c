@@ -70,6 +70,10 @@ static const struct row server_rows[] = {
 	  .help = "PEM file; with tls_key the web server speaks HTTPS and HTTP/2" },
 	{ "tls_key", K_PATH, AT(server.tls_key),
 	  .help = "PEM file of the certificate's private key" },
+	{ "stream_keep_alive", K_DURATION, AT(server.stream_keep_alive_ms), "15s", SECOND / 10,
+	  300 * SECOND,
+	  .help = "a stream that would be silent for longer gets a comment; below the idle timeout of "
+		  "whatever stands in front" },
 };
 
 static const struct row auth_rows[] = {

@@ -255,3 +255,9 @@ request_after(struct request *r, void (*fn)(void *arg), void *arg)
 	r->after = fn;
 	r->after_arg = arg;
 }
+
+bool
+request_is_left(const struct request *r)
+{
+	return r->broken || conn_is_left(r->conn);
+}

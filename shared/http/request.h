@@ -50,6 +50,12 @@ void request_images_came(struct request *r, unsigned n);
 /* "http://host:8080": [server] public_url, else what the request says of itself. */
 void request_base_url(const struct request *r, char *out, size_t size);
 
+/*
+ * Has the client left, as far as the web server says?  For a tick (base/tick.h): what was not bought yet
+ * need not be.
+ */
+bool request_is_left(const struct request *r);
+
 /* Calls fn(arg) when the answer has left and the connection is closed; one such call a request. */
 void request_after(struct request *r, void (*fn)(void *arg), void *arg);
 

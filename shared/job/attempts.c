@@ -3,10 +3,10 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/stack.h"
+#include "base/tick.h"
 #include "job/aside.h"
 #include "job/attempt_log.h"
 #include "job/degrade.h"
@@ -272,12 +272,10 @@ soonest_key_ms(const struct attempts *a)
 static void
 pause_ms(struct image_job *job, int64_t ms)
 {
-	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 	int64_t start_us = clock_us();
 
 	stack_trim();
-	while (nanosleep(&t, &t) < 0)
-		;
+	(void)tick_pause(ms, true);
 	job->ledger->us[LEDGER_WAIT] += clock_us() - start_us;
 }
 
@@ -343,6 +341,9 @@ attempts_run(struct image_engine *g, struct image_job *job, struct err *e)
 
 		if (k < 0)
 			return -1;
+		/* Nobody waits any more: what was not bought yet is not bought. */
+		if (tick_forsaken())
+			return err_set(e, ERR_GONE, "%s", "");
 		rc = attempt(&a, (unsigned)k, g->config, e);
 		slot_done(&slot); /* before any wait */
 		if (rc == 0)

@@ -170,6 +170,8 @@ translate(const struct exchange *x, CURLcode rc, struct err *e)
 {
 	if (x->died)
 		return err_set(e, ERR_UP_RESET, "%s", "");
+	if (x->forsaken)
+		return err_set(e, ERR_GONE, "%s", "");
 	switch (rc) {
 	case CURLE_OPERATION_TIMEDOUT:
 		/* libcurl rounds; a few milliseconds are not worth another code. */

@@ -35,6 +35,8 @@ struct exchange {
 	bool begun;      /* the receiver's begin was called */
 	bool failed;     /* a callback filled *e */
 	bool trimmed;    /* the unused stack went back */
+	bool forsaken;   /* not sent, because nobody waits for it any more */
+	int64_t enough_us; /* since when the receiver has all it wants; 0: it has not */
 };
 
 /* The request is about to be sent. */
