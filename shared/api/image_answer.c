@@ -4,14 +4,23 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/image_common.h"
+#include "api/image_stream.h"
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/tick.h"
 #include "http/reply.h"
 #include "http/reply_base64.h"
-#include "job/intent.h"
 
 #define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
+
+#define LOOK_US 1000000
+
+struct watch {
+	struct request *r;
+	struct tick tick;
+};
 
 static bool
 wants_b64(const struct image_job *job)
@@ -22,18 +31,6 @@ wants_b64(const struct image_job *job)
 	return provider_driver(job->asked->provider_conf->dialect)
 		->caps(job->asked->upstream_model)
 		->b64_default;
-}
-
-/* ,"name":"value", escaped by the library that reads it everywhere else. */
-static void
-add_member(struct buf *b, const char *name, const char *value)
-{
-	json_t *s = json_string(value);
-	AUTO_FREE char *quoted = json_dumps(s, JSON_ENCODE_ANY);
-
-	json_decref(s);
-	if (quoted)
-		(void)buf_addf(b, ",\"%s\":%s", name, quoted);
 }
 
 /* The answer up to its data, as GPT image models give it: {"created":…,…,"data":[ */
@@ -47,17 +44,16 @@ answer_head(const struct image_job *job, struct buf *b)
 		       (long long)time(NULL), picture_format(first->type), first->width,
 		       first->height);
 	if (call->background[0])
-		add_member(b, "background", call->background);
+		image_common_member(b, "background", call->background);
 	if (call->quality[0])
-		add_member(b, "quality", call->quality);
+		image_common_member(b, "quality", call->quality);
 	if (call->usage_total >= 0)
-		(void)buf_addf(b,
-			       ",\"usage\":{\"total_tokens\":%lld,\"input_tokens\":%lld,"
-			       "\"output_tokens\":%lld,\"input_tokens_details\":{"
-			       "\"text_tokens\":%lld,\"image_tokens\":%lld}}",
-			       (long long)call->usage_total, (long long)call->usage_input,
-			       (long long)call->usage_output, (long long)call->usage_input_text,
-			       (long long)call->usage_input_image);
+		image_common_usage(b,
+				   &(struct image_usage){ .total = call->usage_total,
+							  .input = call->usage_input,
+							  .output = call->usage_output,
+							  .input_text = call->usage_input_text,
+							  .input_image = call->usage_input_image });
 	(void)buf_adds(b, ",\"data\":[");
 }
 
@@ -66,7 +62,7 @@ static void
 item_end(const struct image_job *job, unsigned i, struct buf *b)
 {
 	if (job->call.revised_prompt[i])
-		add_member(b, "revised_prompt", job->call.revised_prompt[i]);
+		image_common_member(b, "revised_prompt", job->call.revised_prompt[i]);
 	(void)buf_adds(b, i + 1 < job->call.nimages ? "}," : "}");
 }
 
@@ -74,13 +70,12 @@ static int
 answer_urls(struct request *r, const struct image_job *job, struct err *e)
 {
 	AUTO(buf) text = BUF_INIT(ANSWER_TEXT_BYTES);
-	char base[512], path[PICTURE_PATH];
+	char url[IMAGE_URL_BYTES];
 
-	request_base_url(r, base, sizeof(base));
 	answer_head(job, &text);
 	for (unsigned i = 0; i < job->call.nimages; i++) {
-		picture_path(&job->call.images[i], path);
-		(void)buf_addf(&text, "{\"url\":\"%s%s\"", base, path);
+		image_common_url(r, &job->call.images[i], url);
+		(void)buf_addf(&text, "{\"url\":\"%s\"", url);
 		item_end(job, i, &text);
 	}
 	if (buf_adds(&text, "]}") < 0)
@@ -149,25 +144,45 @@ add_headers(struct request *r, const struct image_job *job)
 static int
 answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
 {
-	json_t *error = error_json(e, request_lang(r), request_id(r)), *images = json_array();
-	char base[512], path[PICTURE_PATH];
+	json_t *error = error_json(e, request_lang(r), request_id(r));
 
-	request_base_url(r, base, sizeof(base));
-	for (unsigned i = 0; i < job->call.nimages; i++) {
-		picture_path(&job->call.images[i], path);
-		json_array_append_new(images,
-				      json_pack("{s:o}", "url", json_sprintf("%s%s", base, path)));
-	}
-	json_object_set_new(error, "images", images);
+	json_object_set_new(error, "images", image_common_list(r, job));
 	reply_header(r, "x-should-retry", "false");
 	return reply_json(r, err_status(e), json_pack("{s:o}", "error", error), e);
 }
 
-/* The caller has its answer. */
+/* A plain request has nothing to send while it waits, but whoever has left need not wait in a line. */
 static void
-forget(void *intent)
+look(void *self)
 {
-	intent_release(intent);
+	struct watch *w = self;
+
+	w->tick.forsaken = request_is_left(w->r);
+}
+
+static int
+run(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
+{
+	struct watch w = { .r = r, .tick = { .fn = look, .self = &w, .every_us = LOOK_US } };
+	struct tick *before;
+	int rc;
+
+	w.tick.next_us = clock_us() + LOOK_US;
+	before = tick_set(&w.tick);
+	rc = image_common_run(r, g, job, e);
+	(void)tick_set(before);
+	return rc;
+}
+
+static int
+answer(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
+{
+	int rc = run(r, g, job, e);
+
+	add_headers(r, job);
+	if (rc == 0)
+		return wants_b64(job) ? answer_b64(r, g->files, job, e) : answer_urls(r, job, e);
+	return job->call.nimages ? answer_incomplete(r, job, e) : -1;
 }
 
 int
@@ -181,18 +196,8 @@ image_answer(struct request *r, struct image_engine *g, const struct image_reque
 				 .deadline = *request_deadline(r),
 				 .budget_ms = request_budget_ms(r),
 				 .ledger = request_ledger(r) };
-	int rc;
+	int rc = rq->stream ? image_stream(r, g, &job, e) : answer(r, g, &job, e);
 
-	if (request_images_take(r, rq->n, e) < 0)
-		return -1;
-	rc = image_run(g, &job, e);
-	request_after(r, forget, job.intent);
-	request_images_came(r, job.call.nimages);
-	add_headers(r, &job);
-	if (rc == 0)
-		rc = wants_b64(&job) ? answer_b64(r, g->files, &job, e) : answer_urls(r, &job, e);
-	else if (job.call.nimages)
-		rc = answer_incomplete(r, &job, e);
 	image_call_done(&job.call);
 	return rc;
 }

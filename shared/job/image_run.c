@@ -145,8 +145,8 @@ check_against_model(const struct image_request *rq, struct receipt *receipt,
 		receipt_note(receipt, (enum image_param)p, "%s",
 			     capability_fate(caps, (enum image_param)p));
 	}
-	if (rq->stream) /* until this endpoint streams, a caller must not wait for events in vain */
-		return err_field(e, ERR_UNSUPPORTED, "stream", "false", "true");
+	if (rq->partial_images && !caps->partials)
+		receipt_note(receipt, PARAM_PARTIAL_IMAGES, "dropped");
 	(void)snprintf(receipt->unknown, sizeof(receipt->unknown), "%s", rq->unknown);
 	return 0;
 }
