@@ -93,8 +93,12 @@ X(ERR_HEADERS_TOO_LARGE, 431, "invalid_request_error", "headers_too_large", PART
   "The request's headers are too large.", "请求头过大。", \
   "Send fewer or shorter headers: 8 KiB at most.", "请减少或缩短请求头：最多 8 KiB。", NULL) \
 X(ERR_URL_NOT_ALLOWED, 400, "invalid_request_error", "url_not_allowed", PARTY_CLIENT, 0, \
-  "The URL in '{param}' may not be fetched.", "不允许访问“{param}”中的 URL。", \
+  "The URL in '{param}' may not be fetched: {about}.", "不允许访问“{param}”中的 URL：{about}。", \
   "Use a public https URL, or send the picture itself.", "请使用公开的 https URL，或直接上传图片。", NULL) \
+X(ERR_URL_FETCH, 400, "invalid_request_error", "url_fetch_failed", PARTY_CLIENT, 0, \
+  "The picture in '{param}' could not be fetched from its URL: {about}.", \
+  "无法从“{param}”中的 URL 取得图片：{about}。", \
+  "Check the URL, or send the picture itself.", "请检查该 URL，或直接上传图片。", NULL) \
 X(ERR_NOT_FOUND, 404, "invalid_request_error", "not_found", PARTY_CLIENT, 0, \
   "There is no {about} with that id.", "没有该编号对应的内容（{about}）。", \
   "Check the id; other keys' things are not shown.", "请检查编号；其他密钥的内容不可见。", NULL) \

@@ -127,6 +127,21 @@ filestore_create(struct filestore *fs, const char id[PICTURE_ID], struct err *e)
 }
 
 int
+filestore_unnamed(struct filestore *fs, struct err *e)
+{
+	char id[PICTURE_ID], name[NAME_SIZE];
+	int fd;
+
+	id_make("", id, sizeof(id));
+	fd = filestore_create(fs, id, e);
+	if (fd >= 0 && !fs->unnamed) {
+		temp_name(id, name);
+		(void)unlinkat(fs->dir, name, 0);
+	}
+	return fd;
+}
+
+int
 filestore_publish(struct filestore *fs, int fd, const struct picture *p, struct err *e)
 {
 	char temp[NAME_SIZE], name[NAME_SIZE];

@@ -59,6 +59,12 @@ uint64_t filestore_image_pixels(const struct filestore *fs); /* UINT64_MAX when 
  */
 int filestore_create(struct filestore *fs, const char id[PICTURE_ID], struct err *e);
 
+/*
+ * The same for a file that never gets a name: it ends with its descriptor, whatever dies.  (Where
+ * O_TMPFILE does not work it had one for an instant.)
+ */
+int filestore_unnamed(struct filestore *fs, struct err *e);
+
 /* Gives it its name, which must be new: nothing is ever replaced.  0, or -1 as above. */
 int filestore_publish(struct filestore *fs, int fd, const struct picture *p, struct err *e);
 void filestore_drop(struct filestore *fs, int fd, const char id[PICTURE_ID]);

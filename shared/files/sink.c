@@ -22,12 +22,24 @@ sink_init(struct sink *s, struct filestore *fs)
 }
 
 void
+sink_init_unnamed(struct sink *s, struct filestore *fs)
+{
+	sink_init(s, fs);
+	s->unnamed = true;
+}
+
+void
 sink_done(struct sink *s)
 {
-	if (s->fs && s->fd >= 0)
+	bool unnamed = s->unnamed;
+
+	if (s->fs && s->fd >= 0 && unnamed)
+		(void)close(s->fd);
+	else if (s->fs && s->fd >= 0)
 		filestore_drop(s->fs, s->fd, s->id);
 	free(s->block);
 	sink_init(s, s->fs);
+	s->unnamed = unnamed;
 }
 
 static int
@@ -44,8 +56,10 @@ write_block(struct sink *s, size_t n, struct err *e)
 	size_t done = 0;
 
 	if (s->fd < 0) {
-		id_make("", s->id, sizeof(s->id));
-		s->fd = filestore_create(s->fs, s->id, e);
+		if (!s->unnamed)
+			id_make("", s->id, sizeof(s->id));
+		s->fd = s->unnamed ? filestore_unnamed(s->fs, e)
+				   : filestore_create(s->fs, s->id, e);
 		if (s->fd < 0)
 			return -1;
 	}
@@ -333,12 +347,10 @@ end_text(struct sink *s, struct err *e)
 	return take_group(s, chars, e);
 }
 
+/* The whole picture into its file, which is the caller's then. */
 static int
-finish(struct sink *s, struct picture *out, struct err *e)
+finish(struct sink *s, struct picture *out, int *fd, struct err *e)
 {
-	struct picture p;
-	int fd;
-
 	if (begin(s, e) < 0 || end_text(s, e) < 0)
 		return -1;
 	if (!s->bytes)
@@ -349,22 +361,34 @@ finish(struct sink *s, struct picture *out, struct err *e)
 		return not_image(e, "it ends in the middle");
 	if (s->block_len && write_block(s, s->block_len, e) < 0)
 		return -1;
-	p = (struct picture){
+	*out = (struct picture){
 		.type = s->type, .width = s->width, .height = s->height, .bytes = s->bytes
 	};
-	memcpy(p.id, s->id, sizeof(p.id));
-	fd = s->fd;
-	s->fd = -1; /* filestore_publish() closes it, whatever comes of it */
-	if (filestore_publish(s->fs, fd, &p, e) < 0)
-		return -1;
-	*out = p;
+	memcpy(out->id, s->id, sizeof(out->id));
+	*fd = s->fd;
+	s->fd = -1;
 	return 0;
 }
 
 int
 sink_finish(struct sink *s, struct picture *out, struct err *e)
 {
-	if (finish(s, out, e) < 0) {
+	struct picture p;
+	int fd;
+
+	if (finish(s, &p, &fd, e) < 0 || filestore_publish(s->fs, fd, &p, e) < 0) {
+		s->failed = true;
+		return -1;
+	}
+	*out = p;
+	sink_done(s);
+	return 0;
+}
+
+int
+sink_take(struct sink *s, struct picture *out, int *fd, struct err *e)
+{
+	if (finish(s, out, fd, e) < 0) {
 		s->failed = true;
 		return -1;
 	}

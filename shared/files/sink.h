@@ -42,10 +42,13 @@ struct sink {
 	unsigned prefix_len;
 	char prefix[SINK_PREFIX_CHARS]; /* of a data URL, until its comma */
 	bool failed;
+	bool unnamed;
 };
 
 /* Nothing is opened or allocated yet. */
 void sink_init(struct sink *s, struct filestore *fs);
+/* For a picture that is not to be stored, whose file never has a name: it ends with sink_take(). */
+void sink_init_unnamed(struct sink *s, struct filestore *fs);
 
 /*
  * 0 or -1: ERR_RESULT_NOT_IMAGE (e->about says what it seems to be), ERR_UP_TOO_LARGE (image_bytes, at
@@ -67,6 +70,12 @@ int sink_base64(struct sink *s, const char *text, size_t n, struct err *e);
  * above.
  */
 int sink_finish(struct sink *s, struct picture *out, struct err *e);
+
+/*
+ * Checks the end, and hands out the file, open for reading and writing; out->id is empty.  0 or -1 as
+ * above.
+ */
+int sink_take(struct sink *s, struct picture *out, int *fd, struct err *e);
 
 /* Drops whatever was not finished.  The sink is as after sink_init(). */
 void sink_done(struct sink *s);

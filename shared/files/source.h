@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "files/filestore.h"
 #include "files/picture.h"
+#include "files/sink.h"
 
 #define SOURCES_MAX 16
 
@@ -41,11 +42,8 @@ int source_read(const struct source *s, uint64_t at, void *p, size_t n, size_t *
  *	intake_done(&in);
  */
 struct intake {
-	struct filestore *fs;
+	struct sink sink;
 	char param[64];
-	struct source s;
-	unsigned char *head; /* until it can be judged */
-	size_t head_len;
 };
 
 /*

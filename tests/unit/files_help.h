@@ -178,7 +178,7 @@ help_teardown(void **state)
 }
 
 /* A whole file; free() it.  NULL when it cannot be read. */
-static unsigned char *
+static inline unsigned char *
 help_read(struct filestore *fs, const struct picture *p, size_t *n)
 {
 	struct err e;
