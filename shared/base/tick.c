@@ -31,6 +31,14 @@ tick(void)
 	t->fn(t->self);
 }
 
+void
+tick_now(void)
+{
+	if (mine)
+		mine->next_us = 0;
+	tick();
+}
+
 int64_t
 tick_wait_ms(int64_t ms)
 {

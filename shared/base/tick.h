@@ -30,6 +30,9 @@ struct tick *tick_set(struct tick *t);
 /* Calls the thread's fn when it is time.  Cheap when it is not. */
 void tick(void);
 
+/* Calls it at once: something has come that it may want to see, a picture while others are still made. */
+void tick_now(void);
+
 /* The lesser of ms and the time until the next tick, at least 1 (0 when ms is 0). */
 int64_t tick_wait_ms(int64_t ms);
 

@@ -148,7 +148,7 @@ sse_error(struct sse *s, struct err *e, json_t *in_error, json_t *beside)
 		event = json_pack("{s:s, s:o}", "type", "error", "error", error);
 		(void)json_object_update(error, in_error);
 		(void)json_object_update(event, beside);
-		data = json_dumps(event, JSON_COMPACT);
+		data = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(12));
 		json_decref(event);
 		if (data)
 			(void)sse_event(s, "error", data, &ignored);

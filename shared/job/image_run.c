@@ -145,8 +145,6 @@ check_against_model(const struct image_request *rq, struct receipt *receipt,
 		receipt_note(receipt, (enum image_param)p, "%s",
 			     capability_fate(caps, (enum image_param)p));
 	}
-	if (rq->partial_images && !caps->partials)
-		receipt_note(receipt, PARAM_PARTIAL_IMAGES, "dropped");
 	(void)snprintf(receipt->unknown, sizeof(receipt->unknown), "%s", rq->unknown);
 	return 0;
 }

@@ -14,6 +14,8 @@ struct api_ask {
 	const char *header; /* one more, "Name: value"; NULL: none */
 	const char *body;   /* JSON; NULL: none */
 	const struct deadline *deadline;
+	/* Instead of *a, when the answer may be something else (provider/event_answer.h); NULL: *a. */
+	const struct upstream_body *receiver;
 };
 
 /*

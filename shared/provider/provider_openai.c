@@ -11,7 +11,9 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "base/tick.h"
 #include "provider/api_call.h"
+#include "provider/event_answer.h"
 #include "provider/openai_answer.h"
 #include "provider/provider.h"
 #include "provider/upstream_error.h"
@@ -27,12 +29,14 @@ enum family { FAMILY_GPT, FAMILY_DALLE2, FAMILY_DALLE3, FAMILY_OTHER };
 #define GPT                                                                     \
 	(PARAM_BIT(PARAM_OUTPUT_FORMAT) | PARAM_BIT(PARAM_OUTPUT_COMPRESSION) | \
 	 PARAM_BIT(PARAM_BACKGROUND) | PARAM_BIT(PARAM_MODERATION))
+#define STREAMS (PARAM_BIT(PARAM_STREAM) | PARAM_BIT(PARAM_PARTIAL_IMAGES))
 
 static const struct image_caps caps_of[] = {
 	[FAMILY_GPT] = { .family = "GPT image models",
-			 .keeps = COMMON | GPT,
+			 .keeps = COMMON | GPT | STREAMS,
 			 .n_max = 10,
 			 .prompt_max = 32000,
+			 .partials = true,
 			 .b64_default = true,
 			 .sizes = "1024x1024, 1536x1024, 1024x1536, auto" },
 	[FAMILY_DALLE2] = { .family = "dall-e-2",
@@ -136,9 +140,28 @@ put_size(const struct image_call *call, json_t *o, enum family family)
 	put_text(call, o, PARAM_SIZE, rq->width ? size : "auto");
 }
 
+/*
+ * Is the provider asked for events?  Only those that are known to have them: a relay's model may refuse the
+ * parameter, and without it the caller's stream is as good but for partial pictures.
+ */
+static bool
+asks_for_events(const struct image_call *call)
+{
+	return call->rq->stream && openai_caps(call->model)->partials;
+}
+
+static void
+put_stream(const struct image_call *call, json_t *o)
+{
+	(void)json_object_set_new(o, "stream", json_true());
+	if (call->rq->partial_images > 0)
+		(void)json_object_set_new(o, "partial_images",
+					  json_integer(call->rq->partial_images));
+}
+
 /* The body as JSON text, the caller's; NULL: out of memory. */
 static char *
-body_make(const struct image_call *call, unsigned n)
+body_make(const struct image_call *call, unsigned n, bool events)
 {
 	const struct image_request *rq = call->rq;
 	enum family family = family_of(call->model);
@@ -165,6 +188,8 @@ body_make(const struct image_call *call, unsigned n)
 	put_text(call, o, PARAM_ASPECT_RATIO, rq->aspect_ratio);
 	put_real(call, o, PARAM_STRENGTH, rq->strength);
 	put_real(call, o, PARAM_NOISE, rq->noise);
+	if (events)
+		put_stream(call, o);
 	/* GPT image models refuse it, relays drift; only for dall-e does it spare us a fetch. */
 	if (family == FAMILY_DALLE2 || family == FAMILY_DALLE3)
 		(void)json_object_set_new(o, "response_format", json_string("b64_json"));
@@ -174,18 +199,23 @@ body_make(const struct image_call *call, unsigned n)
 /* ---- the call ---- */
 
 static int
-generate_some(struct image_call *call, unsigned n, struct err *e)
+ask_once(struct image_call *call, unsigned n, bool events, struct err *e)
 {
 	AUTO(picture_answer) a;
-	AUTO_FREE char *body = body_make(call, n);
-	struct api_ask ask = { .method = "POST",
-			       .path = "/images/generations",
-			       .deadline = &call->deadline };
+	AUTO(event_answer) v = { 0 };
+	AUTO_FREE char *body = body_make(call, n, events);
 	struct upstream_head head;
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 	unsigned want = call->nimages + n;
+	struct upstream_body receiver;
+	struct api_ask ask = { .method = "POST",
+			       .path = "/images/generations",
+			       .deadline = &call->deadline,
+			       .receiver = &receiver };
 
 	picture_answer_init(&a, call, n);
+	event_answer_init(&v, &a, &f, want);
+	receiver = event_answer_body(&v);
 	if (!body)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	ask.body = body;
@@ -196,9 +226,31 @@ generate_some(struct image_call *call, unsigned n, struct err *e)
 		picture_answer_take_rest(&a, want);
 		return -1;
 	}
-	if (a.failed)
-		return upstream_error(&f, buf_str(&a.text), a.text.len, e);
-	return openai_answer_read(&a, &f, want, e);
+	return event_answer_read(&v, e);
+}
+
+/* Was it only the stream that the provider did not like? */
+static bool
+refuses_events(const struct err *e)
+{
+	return e->kind == ERR_UP_REJECTED && !e->may_have_been_billed &&
+	       (!strcmp(e->param, "stream") || !strcmp(e->param, "partial_images"));
+}
+
+static int
+generate_some(struct image_call *call, unsigned n, struct err *e)
+{
+	bool events = asks_for_events(call);
+	int rc = ask_once(call, n, events, e);
+
+	/* A relay of these models that has no streams: nothing was bought, and it can do without. */
+	if (rc < 0 && events && refuses_events(e)) {
+		receipt_note(call->receipt, PARAM_STREAM, "served-here");
+		if (call->rq->partial_images)
+			receipt_note(call->receipt, PARAM_PARTIAL_IMAGES, "dropped");
+		rc = ask_once(call, n, false, e);
+	}
+	return rc;
 }
 
 static int
@@ -218,6 +270,7 @@ openai_generate(struct image_call *call, struct err *e)
 
 		if (generate_some(call, left < caps->n_max ? left : caps->n_max, e) < 0)
 			return -1;
+		tick_now();
 	}
 	return 0;
 }
