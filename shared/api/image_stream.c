@@ -175,7 +175,11 @@ on_tick(void *self)
 	struct stream *s = self;
 
 	send_what_came(s);
-	s->tick.forsaken = !sse_keep_alive(&s->sse);
+	if (!sse_keep_alive(&s->sse) && !s->tick.forsaken) {
+		s->tick.forsaken = true;
+		log_info(s->job->request_id,
+			 "the client has left: what is bought is finished, nothing more is bought");
+	}
 }
 
 /* ---- its end ---- */
@@ -205,13 +209,13 @@ finish_failed(struct stream *s, struct err *e)
 		  json_pack("{s:o}", "easel", easel_member(s)));
 }
 
-/* Nobody was there to be told, so the log is. */
+/* Nobody is there to be told, so the log is. */
 static void
 log_left(const struct stream *s)
 {
 	const struct image_call *call = &s->job->call;
 
-	log_info(s->job->request_id, "the client has left; %u of %u pictures are stored%s%s",
+	log_info(s->job->request_id, "%u of %u pictures are stored for a client that has left%s%s",
 		 call->nimages, s->job->rq->n, call->nimages ? ", the first is " : "",
 		 call->nimages ? call->images[0].id : "");
 }

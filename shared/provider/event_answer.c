@@ -122,7 +122,7 @@ event_begin(struct event_answer *v)
 	scan->picture_end = on_picture_end;
 	scan->self = v;
 	scan->pictures = v->next;
-	v->in_event = v->any_event = true;
+	v->in_event = true;
 	v->partial = v->dropped = false;
 }
 
@@ -162,7 +162,7 @@ keep_reason(struct event_answer *v, const struct err *e)
 		*v->unfetched = *e;
 }
 
-/* Pictures of an event that turned out to be something else. */
+/* Pictures of an event that turned out to be something else; their numbers are free again. */
 static void
 remove_untaken(struct event_answer *v)
 {
@@ -173,6 +173,8 @@ remove_untaken(struct event_answer *v)
 			filestore_remove(a->call->files, &a->pictures[i]);
 			a->state[i] = ANSWER_NONE;
 		}
+	while (v->next && a->state[v->next - 1] == ANSWER_NONE)
+		v->next--;
 }
 
 static int
@@ -293,7 +295,5 @@ event_answer_read(struct event_answer *v, struct err *e)
 		*e = *v->unfetched;
 		return -1;
 	}
-	if (v->any_event || sse_read_is_cut(&v->read))
-		return openai_answer_cut(a, v->f, e);
-	return upstream_garbage(v->f, "its event stream is empty", NULL, 0, e);
+	return openai_answer_cut(a, v->f, e);
 }

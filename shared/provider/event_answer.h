@@ -35,7 +35,7 @@ struct event_answer {
 	struct upstream_body plain;
 	struct sse_read read;
 	bool chosen, is_stream;
-	bool in_event, any_event;
+	bool in_event;
 	bool partial; /* the picture that is arriving is a partial one, … */
 	bool dropped; /* … of no use */
 	unsigned next; /* the number of the next completed picture */

@@ -224,7 +224,7 @@ ask_once(struct image_call *call, unsigned n, bool events, struct err *e)
 	if (api_call(call, &ask, &a, &head, e) < 0) {
 		/* What arrived whole is kept, whatever broke afterwards. */
 		picture_answer_take_rest(&a, want);
-		return -1;
+		return v.is_stream && call->nimages >= want ? 0 : -1;
 	}
 	return event_answer_read(&v, e);
 }
