@@ -1,5 +1,6 @@
 #include "base/tick.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <time.h>
 
@@ -61,14 +62,13 @@ tick_forsaken(void)
 bool
 tick_pause(int64_t ms, bool unless_forsaken)
 {
-	const struct deadline d = deadline_in_ms(ms);
-	int64_t left_ms;
-
-	while ((left_ms = deadline_left_ms(&d)) > 0) {
-		int64_t part_ms = tick_wait_ms(left_ms);
+	while (ms > 0) {
+		int64_t part_ms = tick_wait_ms(ms);
 		struct timespec t = { part_ms / 1000, part_ms % 1000 * 1000000 };
 
-		(void)nanosleep(&t, NULL); /* a signal is as good as the time */
+		while (nanosleep(&t, &t) < 0 && errno == EINTR)
+			;
+		ms -= part_ms;
 		tick();
 		if (unless_forsaken && tick_forsaken())
 			return false;

@@ -446,4 +446,4 @@ class Watch:
 
 # What the tests of both SDKs provoke.
 SDK_FAULTS = ("code=moderation_blocked", "status=401", "status=429", "status=500", "code=insufficient_quota",
-              "truncate", "delay=20")
+              "truncate", "delay=20", "sse-error", "sse-cut", "gap=0.5")

@@ -451,6 +451,25 @@ def test_who_leaves_while_waiting_in_line_buys_nothing(easel, sim, watch):
     assert any("0 of 1 pictures are stored" in x for x in easel.log_lines(request_id))
 
 
+def test_a_plain_request_need_not_wait_in_line_for_nobody(easel, sim, watch):
+    with Stream(easel, model="narrow", partial_images=1) as first:
+        assert first.next().name == "image_generation.partial_image"
+        where = urllib.parse.urlsplit(easel.url)
+        second = http.client.HTTPConnection(where.hostname, where.port, timeout=60 * SLOW)
+        # lighttpd watches a connection from its second request on
+        second.request("GET", "/v1/models", headers={"Authorization": f"Bearer {easel.key}"})
+        second.getresponse().read()
+        second.request("POST", "/v1/images/generations", json.dumps({"prompt": "a panda", "model": "narrow"}), {
+            "Content-Type": "application/json", "Authorization": f"Bearer {easel.key}"})
+        time.sleep(0.2)  # it may or may not stand in line yet: either way it must not buy
+        second.close()
+        wait_until(lambda: "code=client_closed_request" in easel.log(), what="the end of the second")
+        assert re.search(r" POST /v1/images/generations 499 .*code=client_closed_request", easel.log())
+        sim.release()
+        assert [e.name for e in first.rest()] == ["image_generation.completed"]
+    assert len(watch.requests("generate")) == 1
+
+
 def test_further_pictures_are_not_bought_for_nobody(easel, watch):
     before = easel.files()
     with Stream(easel, model="slow", n=3) as s:
