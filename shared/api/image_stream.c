@@ -220,6 +220,22 @@ log_left(const struct stream *s)
 		 call->nimages ? call->images[0].id : "");
 }
 
+static int
+run(struct stream *s, struct err *e)
+{
+	struct image_job *job = s->job;
+	int rc;
+
+	if (job->rq->partial_images) {
+		job->on_partial = on_partial;
+		job->on_partial_self = s;
+	}
+	rc = image_common_run(s->r, s->g, job, e);
+	job->on_partial = NULL;
+	job->on_partial_self = NULL;
+	return rc;
+}
+
 int
 image_stream(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
 {
@@ -233,12 +249,8 @@ image_stream(struct request *r, struct image_engine *g, struct image_job *job, s
 	sse_init(&s.sse, r);
 	s.tick = (struct tick){ .fn = on_tick, .self = &s, .every_us = sse_tick_us(&s.sse) };
 	s.tick.next_us = clock_us() + s.tick.every_us;
-	if (job->rq->partial_images) {
-		job->on_partial = on_partial;
-		job->on_partial_self = &s;
-	}
 	before = tick_set(&s.tick);
-	rc = image_common_run(r, g, job, e);
+	rc = run(&s, e);
 	(void)tick_set(before);
 	if (rc == 0)
 		rc = finish(&s, e);

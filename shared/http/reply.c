@@ -202,11 +202,13 @@ reply_ledger(struct request *r)
 	json_t *o = json_object();
 
 	book_the_rest(r);
-	for (int i = 0; i < LEDGER__MAX; i++)
+	for (int i = 0; i < LEDGER__MAX; i++) {
+		int64_t tenths = (r->ledger.us[i] + 50) / 100;
+
 		if (i == LEDGER_AUTH || r->ledger.us[i])
 			(void)json_object_set_new(o, ledger_name((enum ledger_item)i),
-						  json_real((double)((r->ledger.us[i] + 50) / 100) /
-							    10));
+						  json_real((double)tenths / 10));
+	}
 	return o;
 }
 
