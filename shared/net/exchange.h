@@ -22,6 +22,7 @@ struct exchange {
 	const char *words; /* libcurl's own, for the log */
 	size_t head_bytes;
 	int64_t start_us;
+	int64_t heard_us; /* when the server was last heard, or the request began to leave */
 	int64_t tls_us; /* when TCP, and the proxy's tunnel, were there and TLS began; 0: not */
 	long overhead;  /* bytes that had been sent before the request: a proxy's CONNECT */
 	void *store;    /* X509_STORE, with https */

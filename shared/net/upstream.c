@@ -148,6 +148,13 @@ has_lingered(struct exchange *x)
 	return clock_us() - x->enough_us > UPSTREAM_LINGER_MS * 1000;
 }
 
+static bool
+is_stalled(const struct exchange *x)
+{
+	return x->rq->idle_ms > 0 && x->sending &&
+	       clock_us() - x->heard_us > x->rq->idle_ms * 1000;
+}
+
 /*
  * Called with every piece, and once a second while nothing comes: the thread's other duty, and a wait that
  * turns out to be long gives back what it can.
@@ -161,6 +168,13 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 	(void)down;
 	(void)up_total;
 	(void)up;
+	if (is_stalled(x)) {
+		x->failed = true;
+		(void)err_set(x->e, ERR_UP_STALLED, "%s", "");
+		(void)snprintf(x->e->expected, sizeof(x->e->expected), "%g s",
+			       (double)x->rq->idle_ms / 1000);
+		return 1;
+	}
 	if (!x->trimmed && clock_us() - x->start_us > LONG_WAIT_US) {
 		x->trimmed = true;
 		stack_trim();
@@ -175,6 +189,7 @@ on_header(char *line, size_t size, size_t n, void *arg)
 	struct exchange *x = arg;
 
 	n *= size;
+	x->heard_us = clock_us();
 	x->head_bytes += n;
 	if (x->head_bytes > UPSTREAM_HEAD_BYTES) {
 		x->failed = true;
@@ -213,6 +228,7 @@ on_body(char *p, size_t size, size_t n, void *arg)
 		x->failed = true;
 		return CURL_WRITEFUNC_ERROR;
 	}
+	x->heard_us = clock_us(); /* a receiver that was slow is no silence of the server's */
 	return n;
 }
 

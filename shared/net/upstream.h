@@ -79,6 +79,8 @@ struct upstream_req {
 	size_t body_len;
 	const char *proxy;          /* "" or NULL: none */
 	int64_t connect_timeout_ms; /* 0: the deadline's alone */
+	int64_t idle_ms; /* once it is sent: so long the server may send nothing; 0: until the deadline.
+	                    Seen up to a second later */
 	enum upstream_policy policy;
 	const char *provider;     /* its name, for errors */
 	enum ledger_item item;    /* LEDGER_PROVIDER or LEDGER_FETCH: where waiting is booked */
@@ -95,7 +97,7 @@ void upstream_shutdown(void);
 
 /*
  * 0: the server answered and the whole body went to *body; *head is what it said, whatever status.
- * -1: ERR_DEADLINE, ERR_UP_DNS, ERR_UP_CONNECT, ERR_UP_TLS, ERR_UP_RESET, ERR_UP_TRUNCATED,
+ * -1: ERR_DEADLINE, ERR_UP_DNS, ERR_UP_CONNECT, ERR_UP_TLS, ERR_UP_RESET, ERR_UP_TRUNCATED, ERR_UP_STALLED (idle_ms),
  *     ERR_UP_GARBAGE (no HTTP), ERR_FETCH_REFUSED (the policy), ERR_CONFIG (a trusted URL that is
  *     none, or a header with a control character), ERR_GONE (a request to a provider that is no GET was not
  *     sent, because this thread's tick found that nobody waits any more), ERR_INTERNAL, or whatever
