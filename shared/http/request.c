@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "base/utf8.h"
@@ -171,7 +172,7 @@ body_read(struct request *r, struct err *e)
 }
 
 int
-request_json(struct request *r, json_t **out, struct err *e)
+request_json_text(struct request *r, json_t **out, char **text, size_t *n, struct err *e)
 {
 	int64_t start_us = clock_us();
 	json_t *v = NULL;
@@ -186,8 +187,6 @@ request_json(struct request *r, json_t **out, struct err *e)
 		rc = err_set(e, ERR_JSON, "it is empty.");
 	else
 		rc = json_read(r->body, r->body_len, &v, e);
-	free(r->body);
-	r->body = NULL;
 	r->ledger.us[LEDGER_RECV] += clock_us() - start_us;
 	watchdog_stage("work");
 	if (rc < 0)
@@ -198,6 +197,23 @@ request_json(struct request *r, json_t **out, struct err *e)
 		return -1;
 	}
 	*out = v;
+	*text = TAKE_PTR(r->body);
+	*n = r->body_len;
+	return 0;
+}
+
+int
+request_json(struct request *r, json_t **out, struct err *e)
+{
+	char *text;
+	size_t n;
+
+	if (request_json_text(r, out, &text, &n, e) < 0) {
+		/* An answer may be long in leaving; the body is not needed for it. */
+		free(TAKE_PTR(r->body));
+		return -1;
+	}
+	free(text);
 	return 0;
 }
 

@@ -39,6 +39,8 @@ enum err_lang request_lang(const struct request *r); /* from Accept-Language */
  * comes too slowly), ERR_JSON, ERR_DUPLICATE_KEY, ERR_TYPE (not an object).
  */
 int request_json(struct request *r, json_t **out, struct err *e);
+/* The same, and its text, the caller's: to be handed on as it came. */
+int request_json_text(struct request *r, json_t **out, char **text, size_t *n, struct err *e);
 
 /*
  * On a route that spends: takes n pictures of the key's [limits] images_per_day, before anything is

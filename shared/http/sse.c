@@ -151,7 +151,7 @@ sse_error(struct sse *s, struct err *e, json_t *in_error, json_t *beside)
 		data = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(12));
 		json_decref(event);
 		if (data)
-			(void)sse_event(s, "error", data, &ignored);
+			(void)sse_event(s, s->nameless ? NULL : "error", data, &ignored);
 		free(data);
 		s->r->code = err_code(e);
 	}

@@ -23,6 +23,7 @@ struct sse {
 	int64_t written_us; /* when the last byte was written; of sse_init() before */
 	bool begun;         /* the 200 has left */
 	bool left;          /* so has the client */
+	bool nameless;      /* its errors are no "event: error": chat's streams have data alone */
 };
 
 void sse_init(struct sse *s, struct request *r);

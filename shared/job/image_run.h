@@ -74,6 +74,8 @@ int image_run(struct image_engine *g, struct image_job *job, struct err *e);
  * 0 or -1: ERR_MISSING, ERR_TYPE, ERR_VALUE, ERR_ABOVE_MAX, ERR_BELOW_MIN, ERR_TOO_LONG.
  */
 int image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e);
+/* As when nothing was given. */
+void image_params_init(struct image_request *rq);
 /* One parameter; texts are borrowed from v. */
 int image_param_set(struct image_request *rq, enum image_param p, const json_t *v, struct err *e);
 int image_param_by_name(const char *name); /* enum image_param; -1: there is none of that name */

@@ -45,6 +45,7 @@ exchange_ready(struct exchange *x)
 	if (!x->sending)
 		x->overhead = bytes_out(x);
 	x->sending = true;
+	x->heard_us = clock_us();
 }
 
 bool

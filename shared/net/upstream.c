@@ -151,8 +151,7 @@ has_lingered(struct exchange *x)
 static bool
 is_stalled(const struct exchange *x)
 {
-	return x->rq->idle_ms > 0 && x->sending &&
-	       clock_us() - x->heard_us > x->rq->idle_ms * 1000;
+	return x->rq->idle_ms > 0 && x->sending && clock_us() - x->heard_us > x->rq->idle_ms * 1000;
 }
 
 /*
