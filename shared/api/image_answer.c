@@ -9,18 +9,10 @@
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
-#include "base/tick.h"
 #include "http/reply.h"
 #include "http/reply_base64.h"
 
 #define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
-
-#define LOOK_US 1000000
-
-struct watch {
-	struct request *r;
-	struct tick tick;
-};
 
 static bool
 wants_b64(const struct image_job *job)
@@ -124,22 +116,6 @@ answer_b64(struct request *r, struct filestore *fs, const struct image_job *job,
 	return 0;
 }
 
-static void
-add_headers(struct request *r, const struct image_job *job)
-{
-	char receipt[1500];
-
-	if (job->model)
-		reply_header(r, "x-easel-model", "%s", job->model->id);
-	if (job->attempts) {
-		reply_header(r, "x-easel-attempts", "%u", job->attempts);
-		reply_header(r, "x-easel-mode", "%s", job->mode);
-	}
-	receipt_text(&job->receipt, receipt, sizeof(receipt));
-	if (receipt[0])
-		reply_header(r, "x-easel-params", "%s", receipt);
-}
-
 /* Some pictures came, but not all: the error holds those that did. */
 static int
 answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
@@ -151,35 +127,12 @@ answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
 	return reply_json(r, err_status(e), json_pack("{s:o}", "error", error), e);
 }
 
-/* A plain request has nothing to send while it waits, but whoever has left need not wait in a line. */
-static void
-look(void *self)
-{
-	struct watch *w = self;
-
-	w->tick.forsaken = request_is_left(w->r);
-}
-
-static int
-run(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
-{
-	struct watch w = { .r = r, .tick = { .fn = look, .self = &w, .every_us = LOOK_US } };
-	struct tick *before;
-	int rc;
-
-	w.tick.next_us = clock_us() + LOOK_US;
-	before = tick_set(&w.tick);
-	rc = image_common_run(r, g, job, e);
-	(void)tick_set(before);
-	return rc;
-}
-
 static int
 answer(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
 {
-	int rc = run(r, g, job, e);
+	int rc = image_common_wait(r, g, job, e);
 
-	add_headers(r, job);
+	image_common_headers(r, job);
 	if (rc == 0)
 		return wants_b64(job) ? answer_b64(r, g->files, job, e) : answer_urls(r, job, e);
 	return job->call.nimages ? answer_incomplete(r, job, e) : -1;

@@ -13,6 +13,13 @@
 int image_common_run(struct request *r, struct image_engine *g, struct image_job *job,
 		     struct err *e);
 
+/* The same for a plain answer: what was not bought when the client has left is not bought. */
+int image_common_wait(struct request *r, struct image_engine *g, struct image_job *job,
+		      struct err *e);
+
+/* x-easel-model, -attempts, -mode, -params. */
+void image_common_headers(struct request *r, const struct image_job *job);
+
 /* ,"name":"value" */
 void image_common_member(struct buf *b, const char *name, const char *value);
 

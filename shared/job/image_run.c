@@ -90,6 +90,10 @@ resolve_model(const struct config *c, struct image_job *job, struct err *e)
 {
 	const char *asked = job->model_asked ? job->model_asked : c->defaults.image_model;
 
+	if (job->asked) {
+		job->model = job->asked;
+		return 0;
+	}
 	job->asked = job->model = config_model(c, asked);
 	if (!job->asked)
 		return no_such_model(c, asked, e);
