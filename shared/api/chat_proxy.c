@@ -31,9 +31,9 @@ struct passing {
 	struct sse sse; /* knows whether the stream has begun, and tells errors in it */
 	char type[96];
 	enum { PASS_STREAM, PASS_WHOLE, PASS_ERROR } how;
-	struct buf
-		text; /* PASS_WHOLE: the answer; PASS_ERROR: what it says; PASS_STREAM: until it began */
-	bool too_large;
+	/* PASS_WHOLE: the answer.  PASS_ERROR: what it says.  PASS_STREAM: what came until it began, and then the
+	   beginning of a line whose end has not come. */
+	struct buf text;
 };
 
 /* ---- receiving ---- */
@@ -79,17 +79,43 @@ is_clear(const struct buf *text)
 static int
 send(struct passing *p, const char *bytes, size_t n, struct err *e)
 {
+	if (!n)
+		return 0;
 	if (reply_write(p->r, bytes, n, e) < 0)
 		return -1;
 	p->sse.written_us = clock_us();
 	return 0;
 }
 
+/*
+ * Whole lines at once; the beginning of one waits for its end, which usually came with it: should the provider
+ * break off there, the error that follows would be part of that line.
+ */
+static int
+send_lines(struct passing *p, const char *bytes, size_t n, struct err *e)
+{
+	const char *last = memrchr(bytes, '\n', n);
+	size_t whole = last ? (size_t)(last - bytes) + 1 : 0;
+
+	if (whole) {
+		if (send(p, p->text.p, p->text.len, e) < 0 || send(p, bytes, whole, e) < 0 ||
+		    reply_end(p->r, e) < 0)
+			return -1;
+		buf_clear(&p->text);
+	}
+	if (n > whole && buf_add(&p->text, bytes + whole, n - whole) < 0)
+		return err_set(e, ERR_UP_TOO_LARGE, "a line of more than %zu bytes", p->text.max);
+	return 0;
+}
+
 static int
 stream_data(struct passing *p, const char *bytes, size_t n, struct err *e)
 {
+	struct buf first;
+	int rc;
+
 	if (p->sse.begun)
-		return send(p, bytes, n, e) < 0 ? -1 : reply_end(p->r, e);
+		return send_lines(p, bytes, n, e);
 	if (buf_add(&p->text, bytes, n) < 0)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	if (!is_clear(&p->text))
@@ -98,10 +124,13 @@ stream_data(struct passing *p, const char *bytes, size_t n, struct err *e)
 		p->how = PASS_ERROR;
 		return 0;
 	}
-	if (sse_begin(&p->sse, e) < 0 || send(p, p->text.p, p->text.len, e) < 0)
+	if (sse_begin(&p->sse, e) < 0)
 		return -1;
-	buf_done(&p->text);
-	return reply_end(p->r, e);
+	first = p->text;
+	p->text = (struct buf)BUF_INIT(WHOLE_BYTES);
+	rc = send_lines(p, first.p, first.len, e);
+	buf_done(&first);
+	return rc;
 }
 
 static int
@@ -196,8 +225,8 @@ conclude(struct passing *p, const struct upstream_failure *f, bool stream, struc
 						e);
 		return upstream_garbage(f, "it is an empty event stream", NULL, 0, e);
 	}
-	if (p->how == PASS_STREAM)
-		return 0;
+	if (p->how == PASS_STREAM) /* a last line without its end */
+		return send(p, p->text.p, p->text.len, e);
 	if (p->how == PASS_WHOLE)
 		return answer_whole(p, f, stream, e);
 	unwrap(&p->text, &s, &n);
@@ -317,6 +346,7 @@ chat_proxy(struct request *r, const struct chat_proxy *p, struct err *e)
 	const struct model_conf *m = p->model;
 	AUTO_FREE char *body = NULL;
 	struct proxying x = { .r = r, .what = p };
+	struct err ignored;
 
 	if (!chat_call_possible(m->provider_conf)) {
 		(void)err_set(e, ERR_UNSUPPORTED, "its provider (dialect %s) has no chat",
@@ -333,6 +363,8 @@ chat_proxy(struct request *r, const struct chat_proxy *p, struct err *e)
 	x.sse.nameless = true;
 	reply_header(r, "x-easel-model", "%s", m->id);
 	if (run(&x, e) < 0) {
+		if (x.sse.begun && !x.sse.left) /* ends an event whose end did not come */
+			(void)reply_write(r, "\n", 1, &ignored);
 		sse_error(&x.sse, e, NULL, NULL);
 		return -1;
 	}

@@ -21,7 +21,7 @@ CONTENT = set(KINDS) | {
     "bad-base64", "fewer", "more", "private-url", "slow-picture-url", "url-redirect", "no-pictures",
     "sse-error", "sse-flat-error", "sse-cut", "sse-cut-after", "sse-plain", "sse-refused", "sse-crlf", "sse-cr",
     "sse-unnamed", "sse-late-type", "sse-bad-partial", "sse-comments", "sse-giant", "sse-done", "sse-hold",
-    "sse-silence", "sse-endless", "url-404-once",
+    "sse-silence", "sse-endless", "stall", "url-404-once",
     "task-fail", "task-moderated", "task-forever", "task-pending", "task-lost", "no-sync-text", "old-sync"}
 BODY = set(PAGES) | {
     "not-json", "wrong-type", "wrong-label", "no-type", "error-string", "errors-plural", "error-200",
@@ -37,7 +37,7 @@ OPTIONS = {
     "after", "rate", "chunk", "gap", "seconds", "bytes", "picture_bytes", "format", "size", "to", "which", "url",
     "url_fault", "misses", "type", "bought", "headers", "on", "times",
     "task_seconds", "task_limit", "task_id", "running", "succeeded", "failed", "words", "result", "sync", "shape", "quota",
-    "poll_fault", "poll_times", "sse_code"}
+    "poll_fault", "poll_times", "sse_code", "chunks"}
 
 
 class UnknownFault(ValueError):
@@ -297,6 +297,8 @@ async def send_body(ex, head, body, pieces, framing):
                 await conn.wait(0.1)
                 if ex.fault.has("sse-comments"):
                     await conn.send(framed(b": keep-alive\n\n"))
+            if ex.fault.has("stall") and i == int(ex.number("after", 2)):
+                await conn.wait(None)
             await conn.send(framed(piece))
         while ex.fault.has("sse-endless"):
             await conn.wait(0.1)

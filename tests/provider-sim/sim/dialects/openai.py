@@ -4,6 +4,7 @@ import time
 from urllib.parse import unquote
 
 from . import Dialect, Route
+from .openai_chat import CHAT, completions
 from .openai_errors import ERRORS, HTML_BY_STATUS, INVALID
 from ..exchange import Answer, json_with_blobs, to_json
 from ..faults import parse
@@ -14,7 +15,6 @@ GPT = ("gpt-image-1", "gpt-image-1-mini", "gpt-image-1.5", "gpt-image-2")
 DALLE = ("dall-e-2", "dall-e-3")
 RELAYS = ("relay-data-url", "relay-url", "relay-url-data", "relay-404-once", "relay-escaped", "relay-error-200",
           "relay-empty", "relay-new-api", "relay-nulls", "relay-jpeg", "relay-async", "relay-no-created")
-CHAT = ("gpt-4o-mini",)  # in the list of models only
 
 SIZES = {"gpt": ("1024x1024", "1024x1536", "1536x1024", "auto"),
          "dall-e-2": ("256x256", "512x512", "1024x1024"),
@@ -426,6 +426,7 @@ DIALECT = Dialect(
     routes=[
         Route("POST", r"(?:/v1)?/images/generations", generations, "generate", spends=True),
         Route("POST", r"(?:/v1)?/images/edits", edits, "edit", spends=True),
+        Route("POST", r"(?:/v1)?/chat/completions", completions, "chat", spends=True),
         Route("GET", r"(?:/v1)?/models", list_models, "models"),
         Route("GET", r"(?:/v1)?/models/(.+)", one_model, "models"),
         Route("GET", r"(?:/v1)?/tasks/task_(\d+)", task, "task"),
