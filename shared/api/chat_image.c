@@ -246,8 +246,7 @@ chat_image(struct request *r, struct image_engine *g, const struct chat_request 
 	struct chat c = {
 		.r = r, .g = g, .rq = rq, .model = rq->model ? rq->model : model->id, .job = &job
 	};
-	const struct image_caps *caps =
-		provider_driver(model->provider_conf->dialect)->caps(model->upstream_model);
+	const struct image_caps *caps = provider_driver_of(model)->caps(model->upstream_model);
 
 	if (chat_turn_read(rq, &turn, e) < 0 || chat_image_params(rq, &image, e) < 0 ||
 	    chat_sources_take(r, g->files, &turn, caps->sources_max, &sources, e) < 0)

@@ -20,9 +20,7 @@ wants_b64(const struct image_job *job)
 	if (job->rq->response_format != RESPONSE_DEFAULT)
 		return job->rq->response_format == RESPONSE_B64;
 	/* The model that was asked for: a fallback does not change what the caller expects. */
-	return provider_driver(job->asked->provider_conf->dialect)
-		->caps(job->asked->upstream_model)
-		->b64_default;
+	return provider_driver_of(job->asked)->caps(job->asked->upstream_model)->b64_default;
 }
 
 /* The answer up to its data, as GPT image models give it: {"created":…,…,"data":[ */

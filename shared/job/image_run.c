@@ -185,7 +185,7 @@ __attribute__((noinline)) static int /* its receipt must not lie on a stack that
 choose_model(struct image_engine *g, struct image_job *job, const struct model_conf *m,
 	     struct err *e)
 {
-	const struct provider_driver *driver = provider_driver(m->provider_conf->dialect);
+	const struct provider_driver *driver = provider_driver_of(m);
 	struct receipt receipt = { 0 };
 
 	if (check_against_model(job->rq, &receipt, driver->caps(m->upstream_model), e) < 0 ||

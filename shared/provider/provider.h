@@ -87,7 +87,9 @@ struct provider_driver {
 
 /* Never NULL; a dialect that is not built yet answers ERR_CONFIG on generate. */
 const struct provider_driver *provider_driver(enum dialect d);
+/* The one that makes this model's pictures: its provider's, or chat where the model's `via` says so. */
+const struct provider_driver *provider_driver_of(const struct model_conf *m);
 
-extern const struct provider_driver provider_openai, provider_modelscope, provider_preview;
+extern const struct provider_driver provider_openai, provider_modelscope, provider_preview, provider_chat;
 
 #endif

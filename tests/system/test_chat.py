@@ -24,12 +24,20 @@ def config(sim, **more):
             "preview-writer": {"provider": "preview", "type": "chat"},
             "draws": {"provider": "preview", "upstream_model": "easel-preview"},
             "gpt-image-1@delay=1.6": {"provider": "sim"},
+            **{m: {"provider": "sim", "via": "chat"} for m in PAINTERS + UNWILLING},
+            "chat-images@gif": {"provider": "sim", "via": "chat"},
+            "fallen-back": {"provider": "sim", "via": "chat", "upstream_model": "no-such-model", "fallback": ["chat-images"]},
             "gpt-image-1@delay=1.6,status=500": {"provider": "sim"},
         },
         "providers": {"preview": {"dialect": "preview"}},
         "deadline": {"chat_idle": "1s"},
     }, more))
 
+
+# How their upstreams say a picture, and how they say none.
+PAINTERS = ("chat-markdown-data", "chat-markdown-url", "chat-bare-url", "chat-images", "chat-progress", "chat-gemini",
+            "chat-only-events")
+UNWILLING = ("chat-gemini-empty", "chat-gemini-blocked", "chat-refusal")
 
 FAULTS = ("status=401", "status=429", "status=500", "code=moderation_blocked", "code=insufficient_quota", "error-200",
           "not-json", "truncate", "empty-body", "wrong-type", "sse-error", "sse-error,after=0", "sse-cut", "stall,chunks=40",
@@ -241,6 +249,79 @@ def test_modalities_ask_a_chat_model_for_a_picture(easel, watch):
     assert content(chat(easel, model="omni-painter")).startswith("A lighthouse")
 
 
+# ---- models that make their pictures in chat ----
+
+@pytest.mark.parametrize("model", PAINTERS)
+def test_every_form_in_which_a_relay_says_a_picture(easel, sim, watch, model):
+    for url in (picture_urls(chat(easel, model=model))[0],
+                easel.generate(model=model, response_format="url").json["data"][0]["url"]):
+        data = easel.stored(url)
+        assert data == png(serial_of(data), 512, 512, size=len(data))
+    sent = watch.requests("chat")
+    assert len(sent) == 2, "one purchase each"
+    assert all(r["body"]["modalities"] == ["image", "text"] and r["body"]["stream"] is False for r in sent)
+    assert all(r["body"]["messages"] == [{"role": "user", "content": [{"type": "text", "text": "a panda"}]}] for r in sent)
+
+
+def test_several_pictures_are_several_calls_in_chat(easel, watch):
+    answer = chat(easel, model="chat-images", n=3, size="1536x1024", stream=True)
+    urls = re.findall(PICTURE, answer.body.decode())
+    assert len({serial_of(easel.stored(u)) for u in urls}) == 3
+    assert [r["body"]["image_config"] for r in watch.requests("chat")] == [{"aspect_ratio": "3:2"}] * 3
+    assert "size→aspect_ratio=3:2" in easel.generate(model="chat-images", size="1536x1024").header(
+        "x-easel-params").encode("latin-1").decode()
+
+
+@pytest.mark.parametrize("model, status, code", [
+    ("chat-gemini-empty", 502, "upstream_garbage"), ("chat-gemini-blocked", 400, "upstream_content_policy"),
+    ("chat-refusal", 502, "upstream_garbage"), ("chat-images@gif", 502, "result_not_image")])
+def test_no_picture_is_an_error_that_says_what_came_instead(easel, watch, model, status, code):
+    error = expect_error(chat(easel, model=model), status, code, billed=True)
+    if model == "chat-refusal":
+        assert "I would rather write a poem" in error["upstream"]["message"]
+    assert len(watch.requests("chat")) == 1
+
+
+def test_pictures_to_start_from_go_into_the_conversation(easel, sim, watch):
+    data = "data:image/png;base64," + base64.b64encode(png(7, 64, 64)).decode()
+    first = picture_urls(chat(easel, model="chat-images", messages=[user("bluer", data)]))[0]
+    assert watch.one("chat")["body"]["messages"][0]["content"] == [
+        {"type": "text", "text": "bluer"}, {"type": "image_url", "image_url": {"url": data}}]
+    # the picture of the answer before is taken from the store: in Markdown, in images[], and asked for by URL
+    stored = "data:image/png;base64," + base64.b64encode(easel.stored(first)).decode()
+    path = urllib.parse.urlsplit(first).path
+    for before, last in (
+            ({"content": f"![image]({first})"}, user("brighter")),
+            ({"content": "", "images": [{"type": "image_url", "image_url": {"url": first}}]}, user("brighter")),
+            ({"content": f"![image]({first})", "images": [{"type": "image_url", "image_url": {"url": first}}]}, user("x")),
+            ({"content": "hello"}, user("brighter", first)), ({"content": "hello"}, user("brighter", path))):
+        watch = Watch(sim)
+        messages = [user("a cat"), {"role": "assistant", **before}, last]
+        assert chat(easel, model="chat-images", messages=messages).status == 200
+        assert [p["image_url"]["url"] for p in watch.one("chat")["body"]["messages"][0]["content"][1:]] == [stored]
+
+
+def test_a_url_is_fetched_under_the_policy_alone(easel, sim, watch):
+    for url, status, code in ((f"{sim.base_url}/pictures/x.png", 400, "url_not_allowed"),
+                              ("http://169.254.169.254/latest", 400, "url_not_allowed"),
+                              ("file:///etc/passwd", 400, "url_not_allowed")):
+        expect_error(chat(easel, model="chat-images", messages=[user("x", url)]), status, code,
+                     param="messages[0].content[1].image_url")
+        # in the conversation's history it is left out
+        assert chat(easel, model="chat-images", messages=[
+            user("x"), {"role": "assistant", "content": f"![image]({url})"}, user("y")]).status == 200
+    assert all(len(r["body"]["messages"][0]["content"]) == 1 for r in watch.requests("chat"))
+    expect_error(chat(easel, model="chat-images", messages=[user("x", "data:image/png;base64,AAAA")]), 400, "invalid_value",
+                 param="messages[0].content[1].image_url")
+    missing = easel.url + "/files/" + "0" * 26 + ".png"
+    assert chat(easel, model="chat-images", messages=[user("x", missing)]).status == 404
+
+
+def test_a_fallback_may_be_made_in_chat(easel, watch):
+    answer = chat(easel, model="fallen-back")
+    assert len(picture_urls(answer)) == 1 and answer.header("x-easel-model") == "chat-images"
+
+
 # ---- other models ----
 
 def test_the_body_goes_on_as_it_came_but_for_the_model(easel, sim, watch):
@@ -266,7 +347,7 @@ def test_a_tool_call_is_passed_on(easel):
 
 def test_a_stream_is_passed_on_byte_for_byte(easel, sim):
     members = {"messages": [user("x")], "stream": True, "stream_options": {"include_usage": True}}
-    there = request(sim.base_url, "POST", "/v1/chat/completions", json.dumps({"model": "gpt-4o-mini@chunks=2000", **members}),
+    there = request(sim.base_url, "POST", "/v1/chat/completions", json.dumps({"model": "gpt-4o-mini@chunks=2000", **members}).encode(),
                     {"Authorization": f"Bearer {SIM_KEY}", "Content-Type": "application/json"})
     here = chat(easel, model="gpt-4o-mini@chunks=2000", **members)
     assert here.status == 200 and here.header("content-type").startswith("text/event-stream")
@@ -297,7 +378,7 @@ def test_a_stream_arrives_as_it_is_written(easel):
     ("status=500", 502, "upstream_failed", True),
     ("code=moderation_blocked", 400, "upstream_content_policy", False),
     ("code=insufficient_quota", 502, "upstream_quota_exhausted", False),
-    ("error-200", 502, "upstream_failed", True),
+    ("error-200", 502, "upstream_quota_exhausted", False),
     ("wrong-type", 502, "upstream_garbage", True),
 ])
 def test_the_providers_refusals_are_our_errors(easel, watch, stream, fault, status, code, billed):
@@ -330,8 +411,9 @@ def test_what_cannot_have_been_bought_is_tried_again(easel, sim, watch):
 
 
 def test_several_keys_take_turns(start_easel, sim):
-    easel, watch = start_easel(config(sim, providers={"sim": {
-        "api_key": None, "api_keys": ["sk-sim-dead-0123456789@status=401", SIM_KEY]}})), Watch(sim)
+    several = config(sim, providers={"sim": {"api_keys": ["sk-sim-dead-0123456789@status=401", SIM_KEY]}})
+    del several["providers"]["sim"]["api_key"]
+    easel, watch = start_easel(several), Watch(sim)
     for _ in range(3):
         assert content(chat(easel, model="mini")).startswith("A lighthouse")
     assert 4 <= len(watch.requests("chat")) <= 5, "each of two workers asks with the refused key once at most"
