@@ -6,7 +6,7 @@ import subprocess
 from support import ROOT, SLOW
 
 # Those that hold for every deployment, whatever the web server.
-ANYWHERE = ("test-auth.sh", "test-images.sh", "test-limits.sh", "test-models.sh", "test-modelscope.sh", "test-paths.sh",
+ANYWHERE = ("test-auth.sh", "test-chat-image.sh", "test-images.sh", "test-limits.sh", "test-models.sh", "test-modelscope.sh", "test-paths.sh",
             "test-stream.sh", "test-timeouts.sh")
 SLOW_FAULT = "delay=3"  # with it a deployment's models have what SHELL_ENV names
 SHELL_ENV = {"SLOW_MODEL": f"gpt-image-1@{SLOW_FAULT}"}

@@ -208,6 +208,18 @@ def test_an_input_picture_for_a_model_that_takes_none_is_refused(easel):
 
 # ---- which model ----
 
+def test_the_conventional_variables_keep_chat_and_pictures_apart(start_easel, sim):
+    easel, watch = start_easel(env={
+        "OPENAI_API_KEY": SIM_KEY, "OPENAI_BASE_URL": sim.base_url + "/v1", "OPENAI_CHAT_MODEL": "gpt-4o-mini",
+        "OPENAI_IMAGE_MODEL": "gpt-image-2", "OPENAI_MODEL": "gpt-image-1"}), Watch(sim)
+    assert content(chat(easel, model=None)).startswith("A lighthouse")
+    assert watch.one("chat")["model"] == "gpt-4o-mini"
+    assert easel.generate().status == 200
+    assert watch.one()["model"] == "gpt-image-2"
+    expect_error(easel.generate(model="gpt-4o-mini"), 400, "model_not_image", param="model")
+    assert "OPENAI_MODEL is set but never read" in easel.log()
+
+
 def test_without_a_model_there_must_be_a_default(easel, start_easel, sim):
     expect_error(chat(easel, model=None), 400, "missing_required_parameter", param="model")
     other = start_easel(config(sim, defaults={"chat_model": "writer"}))
