@@ -34,6 +34,7 @@ struct passing {
 	/* PASS_WHOLE: the answer.  PASS_ERROR: what it says.  PASS_STREAM: what came until it began, and then the
 	   beginning of a line whose end has not come. */
 	struct buf text;
+	bool unsent; /* pieces of the stream are on their way, but not out yet */
 };
 
 /* ---- receiving ---- */
@@ -83,7 +84,7 @@ send(struct passing *p, const char *bytes, size_t n, struct err *e)
 		return 0;
 	if (reply_write(p->r, bytes, n, e) < 0)
 		return -1;
-	p->sse.written_us = clock_us();
+	p->unsent = true;
 	return 0;
 }
 
@@ -98,8 +99,7 @@ send_lines(struct passing *p, const char *bytes, size_t n, struct err *e)
 	size_t whole = last ? (size_t)(last - bytes) + 1 : 0;
 
 	if (whole) {
-		if (send(p, p->text.p, p->text.len, e) < 0 || send(p, bytes, whole, e) < 0 ||
-		    reply_end(p->r, e) < 0)
+		if (send(p, p->text.p, p->text.len, e) < 0 || send(p, bytes, whole, e) < 0)
 			return -1;
 		buf_clear(&p->text);
 	}
@@ -133,13 +133,26 @@ stream_data(struct passing *p, const char *bytes, size_t n, struct err *e)
 	return rc;
 }
 
+/* All that came together goes out together, at once. */
 static int
-on_data(void *self, const char *bytes, size_t n, struct err *e)
+on_caught_up(void *self, struct err *e)
 {
 	struct passing *p = self;
 
 	if (request_is_left(p->r)) /* every further word costs somebody money */
 		return err_set(e, ERR_GONE, "%s", "");
+	if (!p->unsent)
+		return 0;
+	p->unsent = false;
+	p->sse.written_us = clock_us();
+	return reply_end(p->r, e);
+}
+
+static int
+on_data(void *self, const char *bytes, size_t n, struct err *e)
+{
+	struct passing *p = self;
+
 	if (p->how == PASS_STREAM)
 		return stream_data(p, bytes, n, e);
 	if (n > p->text.max - p->text.len) {
@@ -250,7 +263,9 @@ attempt(struct proxying *x, unsigned k, struct err *e)
 {
 	const struct model_conf *m = x->what->model;
 	struct passing p = { .r = x->r, .sse = x->sse, .text = BUF_INIT(WHOLE_BYTES) };
-	struct upstream_body receiver = { on_begin, on_data, &p, NULL };
+	struct upstream_body receiver = {
+		.begin = on_begin, .data = on_data, .self = &p, .caught_up = on_caught_up
+	};
 	struct upstream_head head;
 	struct upstream_failure f = { m->provider, x->turn.keys[k], &head };
 	const struct chat_call call = { .provider = m->provider_conf,

@@ -174,6 +174,10 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 			       (double)x->rq->idle_ms / 1000);
 		return 1;
 	}
+	if (x->begun && x->body->caught_up && x->body->caught_up(x->body->self, x->e) < 0) {
+		x->failed = true;
+		return 1;
+	}
 	if (!x->trimmed && clock_us() - x->start_us > LONG_WAIT_US) {
 		x->trimmed = true;
 		stack_trim();

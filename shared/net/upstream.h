@@ -58,6 +58,11 @@ struct upstream_body {
 	 * it is not waited for much longer (UPSTREAM_LINGER_MS, and up to a second more).
 	 */
 	bool (*enough)(void *self);
+	/*
+	 * NULL, or: nothing more is there at the moment.  Data comes in many small pieces; who passes them on does
+	 * so here, once for all that came together.  Called now and then while it waits, too.  -1 as above.
+	 */
+	int (*caught_up)(void *self, struct err *e);
 };
 
 #define UPSTREAM_LINGER_MS 100
