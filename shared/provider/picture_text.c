@@ -64,8 +64,8 @@ markdown(struct picture_text *t, size_t *n)
 
 		if (p[0] != '!' || p[1] != '[')
 			continue;
-		for (close = p + 2; close < t->end && *close != ']' && *close != '\n' &&
-				    close - p < ALT_BYTES;
+		for (close = p + 2;
+		     close < t->end && *close != ']' && *close != '\n' && close - p < ALT_BYTES;
 		     close++)
 			;
 		if (close + 1 >= t->end || close[0] != ']' || close[1] != '(')

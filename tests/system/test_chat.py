@@ -316,7 +316,8 @@ def test_pictures_to_start_from_go_into_the_conversation(easel, sim, watch):
 def test_a_url_is_fetched_under_the_policy_alone(easel, sim, watch):
     for url, status, code in ((f"{sim.base_url}/pictures/x.png", 400, "url_not_allowed"),
                               ("http://169.254.169.254/latest", 400, "url_not_allowed"),
-                              ("file:///etc/passwd", 400, "url_not_allowed")):
+                              ("file:///etc/passwd", 400, "url_not_allowed"),
+                              ("https://nowhere.invalid/x.png", 400, "url_fetch_failed")):
         expect_error(chat(easel, model="chat-images", messages=[user("x", url)]), status, code,
                      param="messages[0].content[1].image_url")
         # in the conversation's history it is left out
