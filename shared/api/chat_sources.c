@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "job/source_fetch.h"
 
-#define READ_BYTES 16384
+#define READ_BYTES 4096
 #define BASE_BYTES 512
 #define OWN_PATH   "/files/"
 
@@ -46,13 +46,11 @@ take_own(struct filestore *fs, const struct picture *p, const char *param, struc
 {
 	__attribute__((cleanup(intake_clean))) struct intake in = { 0 };
 	AUTO_FD int fd = filestore_read(fs, p, e);
-	AUTO_FREE char *piece = malloc(READ_BYTES);
+	char piece[READ_BYTES];
 	ssize_t n;
 
 	if (fd < 0)
 		return -1;
-	if (!piece)
-		return err_set(e, ERR_INTERNAL, "out of memory");
 	if (intake_begin(&in, fs, param, e) < 0)
 		return -1;
 	while ((n = read(fd, piece, READ_BYTES)) > 0)

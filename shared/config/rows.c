@@ -157,7 +157,7 @@ static const struct row process_rows[] = {
 
 /* Names that say it.  "*-all" of the relays is left out: such models write, too. */
 #define IMAGE_MODEL_PATTERNS                                                                       \
-	"gpt-image*, chatgpt-image*, dall-e*, gpt-4o-image*, sora_image*, *flash-image*, *pro-image*, " \
+	"gpt-image*, chatgpt-image*, dall-e*, *4o-image*, sora_image*, *flash-image*, *pro-image*, " \
 	"*nano-banana*, imagen*, qwen-image*, qwen/qwen-image*, wan*-t2i*, z-image*, *z-image-turbo*, " \
 	"tongyi-mai/z-image*, flux*, black-forest-labs/*, musepublic/*, mailand/*, *seedream*, "         \
 	"stable-diffusion*, grok-imagine*"

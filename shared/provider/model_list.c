@@ -96,12 +96,10 @@ take(struct model_list *l, const json_t *data)
 	json_array_foreach(data, i, m)
 	{
 		const char *id = json_string_value(json_object_get(m, "id"));
+		char *copy = id && l->n < n ? strdup(id) : NULL;
 
-		if (!id || l->n == n)
-			continue;
-		v[l->n].id = strdup(id);
-		v[l->n].image = says_image(m);
-		l->n += v[l->n].id != NULL;
+		if (copy)
+			v[l->n++] = (struct listed){ .id = copy, .image = says_image(m) };
 	}
 }
 
@@ -181,7 +179,7 @@ model_list_find(struct model_list *l, const char *id, const struct deadline *d,
 		ask(l, d, ledger);
 	found = l->known ? LISTED_NOT : LISTED_UNKNOWN;
 	for (size_t i = 0; i < l->n && found == LISTED_NOT; i++)
-		if (!strcmp(l->v[i].id, id))
+		if (l->v[i].id && !strcmp(l->v[i].id, id))
 			found = l->v[i].image ? LISTED_IMAGE : LISTED;
 	(void)pthread_mutex_unlock(&l->mutex);
 	return found;
