@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import chat
 import measure
 import proc
 import report
@@ -17,7 +18,7 @@ from stack import Stack
 FILES = 8192
 LEVELS = (1, 32, 128)
 FORMATS = ("b64_json", "url")
-PARTS = ("memory", "cold", "speed")
+PARTS = ("memory", "cold", "speed", "chat")
 
 
 def say(text):
@@ -65,7 +66,8 @@ def run(stack, args, results):
     stack.make_bodies()
     peers = {"lighttpd": stack.start_lighttpd(), "nginx": stack.start_nginx()}
     if stack.has_easel:
-        stack.prepare_easel()
+        chat_ports = chat.start(stack) if "chat" in args.only else {}
+        stack.prepare_easel(chat.settings(chat_ports))
     else:
         say(f"no {stack.tool('easel')}: the peers alone")
     if "memory" in args.only:
@@ -74,6 +76,11 @@ def run(stack, args, results):
         say("cold start")
         results["cold"] = measure.cold(stack, 10 if args.quick else 50)
         results["stack"] = measure.cold_stack(stack, 3 if args.quick else 10)
+    if "chat" in args.only and stack.has_easel:
+        say("chat")
+        stack.start_easel()
+        results["chat"] = chat.measure(stack, chat_ports, 10 if args.quick else 30, say)
+        stack.stop_easel()
     if "speed" in args.only:
         say(f"speed: {rounds} rounds")
         if stack.has_easel:
@@ -99,6 +106,9 @@ def show(results, args):
         if idle:
             print("idle, kB: " + ", ".join(f"{k} {v:,}" for k, v in idle["by_name"].items()),
                   end="\n\n")
+    if "chat" in results:
+        chat.judge(judged, results["chat"])
+        print(report.table(("chat", "through", "first, ms", "all, ms"), chat.rows(results["chat"])), end="\n\n")
     if "cold" in results:
         print(report.cold_table(results["cold"], results["stack"]), end="\n\n")
     print(judged.text())

@@ -196,7 +196,7 @@ http {{
         env["SSL_CERT_FILE"] = self.path("tls", "bundle.pem")
         return env
 
-    def prepare_easel(self):
+    def prepare_easel(self, more=""):
         """The configuration and a key.  Everything a real installation has is on: keys, log, limits."""
         self.easel_port = free_port()
         text = [f"""[server]
@@ -220,7 +220,7 @@ provider = "{size}"
 type = "image"
 upstream_model = "gpt-image-1"
 """)
-        self.write("easel/easel.toml", "\n".join(text), 0o600)
+        self.write("easel/easel.toml", "\n".join([*text, more]), 0o600)
         key = subprocess.run([self.tool("easel"), "keys", "create", "--name", "bench"],
                              env=self.easel_env(), cwd=self.path("easel", ""), check=True,
                              capture_output=True, text=True).stdout

@@ -3,17 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "api/image_common.h"
+#include "api/image_stream.h"
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "http/reply.h"
-#include "job/intent.h"
+#include "http/reply_base64.h"
 
 #define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
-/* Of a picture at a time: a multiple of 3, so that base64 needs no padding, and one FastCGI record. */
-#define CHUNK_BYTES 49140
 
 static bool
 wants_b64(const struct image_job *job)
@@ -21,21 +20,7 @@ wants_b64(const struct image_job *job)
 	if (job->rq->response_format != RESPONSE_DEFAULT)
 		return job->rq->response_format == RESPONSE_B64;
 	/* The model that was asked for: a fallback does not change what the caller expects. */
-	return provider_driver(job->asked->provider_conf->dialect)
-		->caps(job->asked->upstream_model)
-		->b64_default;
-}
-
-/* ,"name":"value", escaped by the library that reads it everywhere else. */
-static void
-add_member(struct buf *b, const char *name, const char *value)
-{
-	json_t *s = json_string(value);
-	AUTO_FREE char *quoted = json_dumps(s, JSON_ENCODE_ANY);
-
-	json_decref(s);
-	if (quoted)
-		(void)buf_addf(b, ",\"%s\":%s", name, quoted);
+	return provider_driver_of(job->asked)->caps(job->asked->upstream_model)->b64_default;
 }
 
 /* The answer up to its data, as GPT image models give it: {"created":…,…,"data":[ */
@@ -49,17 +34,16 @@ answer_head(const struct image_job *job, struct buf *b)
 		       (long long)time(NULL), picture_format(first->type), first->width,
 		       first->height);
 	if (call->background[0])
-		add_member(b, "background", call->background);
+		image_common_member(b, "background", call->background);
 	if (call->quality[0])
-		add_member(b, "quality", call->quality);
+		image_common_member(b, "quality", call->quality);
 	if (call->usage_total >= 0)
-		(void)buf_addf(b,
-			       ",\"usage\":{\"total_tokens\":%lld,\"input_tokens\":%lld,"
-			       "\"output_tokens\":%lld,\"input_tokens_details\":{"
-			       "\"text_tokens\":%lld,\"image_tokens\":%lld}}",
-			       (long long)call->usage_total, (long long)call->usage_input,
-			       (long long)call->usage_output, (long long)call->usage_input_text,
-			       (long long)call->usage_input_image);
+		image_common_usage(b,
+				   &(struct image_usage){ .total = call->usage_total,
+							  .input = call->usage_input,
+							  .output = call->usage_output,
+							  .input_text = call->usage_input_text,
+							  .input_image = call->usage_input_image });
 	(void)buf_adds(b, ",\"data\":[");
 }
 
@@ -68,7 +52,7 @@ static void
 item_end(const struct image_job *job, unsigned i, struct buf *b)
 {
 	if (job->call.revised_prompt[i])
-		add_member(b, "revised_prompt", job->call.revised_prompt[i]);
+		image_common_member(b, "revised_prompt", job->call.revised_prompt[i]);
 	(void)buf_adds(b, i + 1 < job->call.nimages ? "}," : "}");
 }
 
@@ -76,13 +60,12 @@ static int
 answer_urls(struct request *r, const struct image_job *job, struct err *e)
 {
 	AUTO(buf) text = BUF_INIT(ANSWER_TEXT_BYTES);
-	char base[512], path[PICTURE_PATH];
+	char url[IMAGE_URL_BYTES];
 
-	request_base_url(r, base, sizeof(base));
 	answer_head(job, &text);
 	for (unsigned i = 0; i < job->call.nimages; i++) {
-		picture_path(&job->call.images[i], path);
-		(void)buf_addf(&text, "{\"url\":\"%s%s\"", base, path);
+		image_common_url(r, &job->call.images[i], url);
+		(void)buf_addf(&text, "{\"url\":\"%s\"", url);
 		item_end(job, i, &text);
 	}
 	if (buf_adds(&text, "]}") < 0)
@@ -95,33 +78,8 @@ static int
 write_b64(struct request *r, struct filestore *fs, const struct picture *p, struct err *e)
 {
 	AUTO_FD int fd = filestore_read(fs, p, e);
-	AUTO_FREE char *work = NULL;
-	uint64_t left = p->bytes;
-	char *text;
 
-	if (fd < 0)
-		return -1;
-	work = malloc(CHUNK_BYTES + BASE64_ENCODED(CHUNK_BYTES));
-	if (!work)
-		return err_set(e, ERR_INTERNAL, "no memory for the answer");
-	text = work + CHUNK_BYTES;
-	while (left > 0) {
-		size_t want = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES, n;
-
-		/* Read whole chunks: only the picture's end may be no multiple of three. */
-		for (size_t got = 0; got < want;) {
-			ssize_t m = read(fd, work + got, want - got);
-
-			if (m <= 0)
-				return err_set(e, ERR_INTERNAL, "a stored picture cannot be read");
-			got += (size_t)m;
-		}
-		n = base64_encode(text, work, want);
-		if (reply_write(r, text, n, e) < 0)
-			return -1;
-		left -= want;
-	}
-	return 0;
+	return fd < 0 ? -1 : reply_base64(r, fd, p->bytes, e);
 }
 
 /* The length is known before the first byte leaves, and at most one chunk is in memory. */
@@ -156,45 +114,26 @@ answer_b64(struct request *r, struct filestore *fs, const struct image_job *job,
 	return 0;
 }
 
-static void
-add_headers(struct request *r, const struct image_job *job)
-{
-	char receipt[1500];
-
-	if (job->model)
-		reply_header(r, "x-easel-model", "%s", job->model->id);
-	if (job->attempts) {
-		reply_header(r, "x-easel-attempts", "%u", job->attempts);
-		reply_header(r, "x-easel-mode", "%s", job->mode);
-	}
-	receipt_text(&job->receipt, receipt, sizeof(receipt));
-	if (receipt[0])
-		reply_header(r, "x-easel-params", "%s", receipt);
-}
-
 /* Some pictures came, but not all: the error holds those that did. */
 static int
 answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
 {
-	json_t *error = error_json(e, request_lang(r), request_id(r)), *images = json_array();
-	char base[512], path[PICTURE_PATH];
+	json_t *error = error_json(e, request_lang(r), request_id(r));
 
-	request_base_url(r, base, sizeof(base));
-	for (unsigned i = 0; i < job->call.nimages; i++) {
-		picture_path(&job->call.images[i], path);
-		json_array_append_new(images,
-				      json_pack("{s:o}", "url", json_sprintf("%s%s", base, path)));
-	}
-	json_object_set_new(error, "images", images);
+	json_object_set_new(error, "images", image_common_list(r, job));
 	reply_header(r, "x-should-retry", "false");
 	return reply_json(r, err_status(e), json_pack("{s:o}", "error", error), e);
 }
 
-/* The caller has its answer. */
-static void
-forget(void *intent)
+static int
+answer(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
 {
-	intent_release(intent);
+	int rc = image_common_wait(r, g, job, e);
+
+	image_common_headers(r, job);
+	if (rc == 0)
+		return wants_b64(job) ? answer_b64(r, g->files, job, e) : answer_urls(r, job, e);
+	return job->call.nimages ? answer_incomplete(r, job, e) : -1;
 }
 
 int
@@ -208,18 +147,8 @@ image_answer(struct request *r, struct image_engine *g, const struct image_reque
 				 .deadline = *request_deadline(r),
 				 .budget_ms = request_budget_ms(r),
 				 .ledger = request_ledger(r) };
-	int rc;
+	int rc = rq->stream ? image_stream(r, g, &job, e) : answer(r, g, &job, e);
 
-	if (request_images_take(r, rq->n, e) < 0)
-		return -1;
-	rc = image_run(g, &job, e);
-	request_after(r, forget, job.intent);
-	request_images_came(r, job.call.nimages);
-	add_headers(r, &job);
-	if (rc == 0)
-		rc = wants_b64(&job) ? answer_b64(r, g->files, &job, e) : answer_urls(r, &job, e);
-	else if (job.call.nimages)
-		rc = answer_incomplete(r, &job, e);
 	image_call_done(&job.call);
 	return rc;
 }

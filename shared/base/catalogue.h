@@ -239,6 +239,10 @@ X(ERR_UP_TRUNCATED, 502, "upstream_error", "upstream_truncated", PARTY_PROVIDER,
   "The answer of {provider} ended in the middle.", "{provider} 的应答不完整。", \
   "It has probably been billed: look in the provider's console before asking again.", \
   "很可能已经计费：再次请求之前请查看供应商后台。", NULL) \
+X(ERR_UP_STALLED, 504, "upstream_error", "upstream_stalled", PARTY_PROVIDER, 0, \
+  "{provider} sent nothing for {expected}.", "{provider} 在 {expected} 内没有发送任何内容。", \
+  "Try again later; the operator may raise [deadline] chat_idle.", \
+  "请稍后重试；管理员可以调大 [deadline] chat_idle。", NULL) \
 X(ERR_UP_GARBAGE, 502, "upstream_error", "upstream_garbage", PARTY_PROVIDER, 0, \
   "The answer of {provider} cannot be understood: {about}.{said}", \
   "无法理解 {provider} 的应答：{about}。{said}", \

@@ -1,6 +1,8 @@
 #include "base/tick.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "base/deadline.h"
 
@@ -30,6 +32,14 @@ tick(void)
 	t->fn(t->self);
 }
 
+void
+tick_now(void)
+{
+	if (mine)
+		mine->next_us = 0;
+	tick();
+}
+
 int64_t
 tick_wait_ms(int64_t ms)
 {
@@ -47,4 +57,21 @@ bool
 tick_forsaken(void)
 {
 	return mine && mine->forsaken;
+}
+
+bool
+tick_pause(int64_t ms, bool unless_forsaken)
+{
+	while (ms > 0) {
+		int64_t part_ms = tick_wait_ms(ms);
+		struct timespec t = { part_ms / 1000, part_ms % 1000 * 1000000 };
+
+		while (nanosleep(&t, &t) < 0 && errno == EINTR)
+			;
+		ms -= part_ms;
+		tick();
+		if (unless_forsaken && tick_forsaken())
+			return false;
+	}
+	return true;
 }

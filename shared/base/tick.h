@@ -30,10 +30,17 @@ struct tick *tick_set(struct tick *t);
 /* Calls the thread's fn when it is time.  Cheap when it is not. */
 void tick(void);
 
+/* Calls it at once: something has come that it may want to see, a picture while others are still made. */
+void tick_now(void);
+
 /* The lesser of ms and the time until the next tick, at least 1 (0 when ms is 0). */
 int64_t tick_wait_ms(int64_t ms);
 
 /* Has this thread's tick found that nobody waits any more? */
 bool tick_forsaken(void);
+
+/* Sleeps for so long, with the ticks that fall into it.  False: it ended early, because nobody waits any
+ * more and `unless_forsaken`. */
+bool tick_pause(int64_t ms, bool unless_forsaken);
 
 #endif

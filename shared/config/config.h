@@ -30,6 +30,8 @@ enum dialect {
 };
 
 enum model_type { MODEL_IMAGE, MODEL_CHAT };
+/* Which of its provider's APIs makes a model's pictures. */
+enum model_via { VIA_IMAGES, VIA_CHAT };
 enum log_level { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 enum log_prompts { PROMPTS_NONE, PROMPTS_HASH, PROMPTS_CLIP, PROMPTS_FULL };
@@ -55,6 +57,7 @@ struct model_conf {
 	char *provider;                            /* a provider's name */
 	const struct provider_conf *provider_conf; /* the same, resolved; never NULL */
 	enum model_type type;
+	enum model_via via; /* of an image model */
 	char *upstream_model; /* never empty: the id where none is set */
 	struct strings fallback, degrade, aliases;
 	double price;
@@ -72,6 +75,7 @@ struct config {
 	struct {
 		char *listen, *public_url, *tls_certificate, *tls_key;
 		struct strings trusted_proxies, cors_origins;
+		int64_t stream_keep_alive_ms;
 	} server;
 	struct {
 		bool required;
@@ -93,10 +97,13 @@ struct config {
 		char *profile;
 		int64_t images_generations_ms, images_edits_ms, chat_completions_ms, login_ms;
 		int64_t task_create_ms, task_status_ms, task_run_ms, grace_ms;
+		int64_t chat_idle_ms;
 	} deadline;
 	struct process_conf process; /* the common values; use config_process() */
 	struct {
 		char *image_model, *chat_model;
+		struct strings image_model_patterns;
+		bool provider_models;
 	} defaults;
 	struct {
 		bool image_ws, image_ws_nsfw;

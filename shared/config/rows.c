@@ -29,6 +29,7 @@ static const char *const prompts_words[] = { "none", "hash", "clip", "full", NUL
 static const char *const dialect_words[] = { "openai",  "modelscope", "grok",
 					     "novelai", "preview",    NULL };
 static const char *const type_words[] = { "image", "chat", NULL };
+static const char *const via_words[] = { "images", "chat", NULL };
 
 const char *const programs[] = { "images-generations",
 				 "images-edits",
@@ -70,6 +71,10 @@ static const struct row server_rows[] = {
 	  .help = "PEM file; with tls_key the web server speaks HTTPS and HTTP/2" },
 	{ "tls_key", K_PATH, AT(server.tls_key),
 	  .help = "PEM file of the certificate's private key" },
+	{ "stream_keep_alive", K_DURATION, AT(server.stream_keep_alive_ms), "15s", SECOND / 10,
+	  300 * SECOND,
+	  .help = "a stream that would be silent for longer gets a comment; below the idle timeout of "
+		  "whatever stands in front" },
 };
 
 static const struct row auth_rows[] = {
@@ -121,6 +126,8 @@ static const struct row deadline_rows[] = {
 	  .help = "the whole of POST /v1/images/edits" },
 	{ "chat_completions", K_DURATION, AT(deadline.chat_completions_ms), "300s", 1, DAY,
 	  .help = "the whole of POST /v1/chat/completions" },
+	{ "chat_idle", K_DURATION, AT(deadline.chat_idle_ms), "60s", 0, DAY,
+	  .help = "chat that is passed through: how long a provider may send nothing; empty: no limit" },
 	{ "login", K_DURATION, AT(deadline.login_ms), "10s", 1, DAY, .help = "the whole of /login" },
 	{ "task_create", K_DURATION, AT(deadline.task_create_ms), "5s", 1, DAY,
 	  .help = "taking a task in" },
@@ -148,11 +155,25 @@ static const struct row process_rows[] = {
 };
 #undef P
 
+/* Names that say it.  "*-all" of the relays is left out: such models write, too. */
+#define IMAGE_MODEL_PATTERNS                                                                       \
+	"gpt-image*, chatgpt-image*, dall-e*, *4o-image*, sora_image*, *flash-image*, *pro-image*, " \
+	"*nano-banana*, imagen*, qwen-image*, qwen/qwen-image*, wan*-t2i*, z-image*, *z-image-turbo*, " \
+	"tongyi-mai/z-image*, flux*, black-forest-labs/*, musepublic/*, mailand/*, *seedream*, "         \
+	"stable-diffusion*, grok-imagine*"
+
 static const struct row defaults_rows[] = {
 	{ "image_model", K_STRING, AT(defaults.image_model), PREVIEW_MODEL, .wrong = wrong_empty,
 	  .help = "for requests that name none; not set: the first image model there is" },
 	{ "chat_model", K_STRING, AT(defaults.chat_model),
 	  .help = "for chat requests that name none; empty: they must" },
+	{ "image_model_patterns", K_LIST, AT(defaults.image_model_patterns), IMAGE_MODEL_PATTERNS,
+	  .wrong = wrong_empty,
+	  .help = "chat: models that are not configured and whose name is like one of these make pictures; "
+	          "* and ?, upper and lower case alike" },
+	{ "provider_models", K_BOOL, AT(defaults.provider_models), "true",
+	  .help = "chat: also takes the models that are not configured but that a provider of the dialect "
+	          "openai lists" },
 };
 
 static const struct row image_rows[] = {
@@ -208,6 +229,8 @@ static const struct row model_rows[] = {
 	{ "provider", K_STRING, M(provider), .flags = ROW_REQUIRED, .wrong = wrong_empty,
 	  .help = "a name of [providers]" },
 	{ "type", K_ENUM, M(type), "image", .words = type_words, .help = "what it makes" },
+	{ "via", K_ENUM, M(via), "images", .words = via_words,
+	  .help = "image models: which of the provider's APIs makes the pictures; chat: its chat completions" },
 	{ "upstream_model", K_STRING, M(upstream_model),
 	  .help = "the provider's name for it; empty: the same" },
 	{ "fallback", K_LIST, M(fallback), .wrong = wrong_empty,

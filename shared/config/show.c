@@ -158,6 +158,19 @@ static const char *const titles[] = {
 	[SECTION_MODEL] = ".\"ID\"",
 };
 
+/* "a, b" as ["a", "b"] */
+static void
+print_list(const char *text, FILE *out)
+{
+	(void)fputs("[\"", out);
+	for (; *text; text++)
+		if (!strncmp(text, ", ", 2))
+			(void)fputs("\", \"", out), text++;
+		else
+			(void)fputc(*text, out);
+	(void)fputs("\"]", out);
+}
+
 /* The default as it would stand in the file. */
 static void
 print_fallback(const struct row *row, FILE *out)
@@ -166,6 +179,8 @@ print_fallback(const struct row *row, FILE *out)
 
 	if (row->flags & ROW_REQUIRED)
 		(void)fputs("needed", out);
+	else if (row->kind == K_LIST && *text)
+		print_list(text, out);
 	else if (row->kind == K_LIST || row->kind == K_SECRETS)
 		(void)fputs("[]", out);
 	else if (row->kind == K_BOOL || row->kind == K_INT || row->kind == K_NUMBER)

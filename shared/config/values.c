@@ -318,6 +318,8 @@ resolve_default(const struct where *w)
 	}
 	w->v->origin = "default";
 	w->v->text = "";
+	if (row->kind == K_LIST && row->fallback)
+		put_split(w, row->fallback, (struct strings *)(w->t->base + row->offset));
 	if (!list)
 		put_scalar(w, row->fallback ? row->fallback : "");
 }

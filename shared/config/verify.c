@@ -120,6 +120,11 @@ verify_model(struct loader *l, const struct table *t)
 	}
 	if (!failed(t, "type"))
 		verify_fallback(l, t, m);
+	if (!failed(t, "via") && m->via == VIA_CHAT && m->provider_conf &&
+	    (m->provider_conf->dialect == DIALECT_NOVELAI ||
+	     m->provider_conf->dialect == DIALECT_PREVIEW))
+		problem(l, where(t, "via"), "[models.\"%s\"] via: the dialect %s has no chat",
+			m->id, config_dialect_name(m->provider_conf->dialect));
 	if (failed(t, "provider") || m->provider_conf)
 		return;
 	n = nearest_to(m->provider);

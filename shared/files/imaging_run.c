@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/tick.h"
 #include "files/imaging_wire.h"
 #include "files/sink.h"
 
@@ -90,18 +91,26 @@ imaging_init(struct err *e)
 static int
 turn_take(const struct imaging_run *r, const struct deadline *d, struct err *e)
 {
-	struct timespec until = { d->at_us / 1000000, d->at_us % 1000000 * 1000 };
-	int rc = 0;
+	bool mine;
 
-	pthread_mutex_lock(&turn.lock);
-	while (turn.running >= HELPERS_MAX && rc == 0)
-		rc = pthread_cond_clockwait(&turn.left, &turn.lock, CLOCK_MONOTONIC, &until);
-	if (turn.running < HELPERS_MAX)
-		rc = 0;
-	if (rc == 0)
-		turn.running++;
-	pthread_mutex_unlock(&turn.lock);
-	return rc == 0 ? 0 : failed_late(r, e);
+	for (;;) {
+		struct deadline soon = deadline_sooner(d, tick_wait_ms(deadline_left_ms(d)));
+		struct timespec until = { soon.at_us / 1000000, soon.at_us % 1000000 * 1000 };
+		int rc = 0;
+
+		pthread_mutex_lock(&turn.lock);
+		while (turn.running >= HELPERS_MAX && rc == 0)
+			rc = pthread_cond_clockwait(&turn.left, &turn.lock, CLOCK_MONOTONIC,
+						    &until);
+		mine = turn.running < HELPERS_MAX;
+		turn.running += mine;
+		pthread_mutex_unlock(&turn.lock);
+		if (mine)
+			return 0;
+		if (deadline_over(d))
+			return failed_late(r, e);
+		tick();
+	}
 }
 
 static void
@@ -267,8 +276,9 @@ run_wait(const struct imaging_run *r, const struct deadline *d, struct err *e)
 
 	for (;;) {
 		int64_t left = deadline_left_ms(d);
-		int n = poll(&p, 1, left > 3600000 ? 3600000 : (int)left);
+		int n = poll(&p, 1, (int)tick_wait_ms(left > 3600000 ? 3600000 : left));
 
+		tick();
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)

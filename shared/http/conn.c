@@ -325,6 +325,18 @@ conn_flush(struct conn *c)
 	return c->broken ? -1 : 0;
 }
 
+bool
+conn_is_left(const struct conn *c)
+{
+	/* A CGI program's standard input has ended anyway; its output breaks. */
+	struct pollfd p = { .fd = c->cgi ? STDOUT_FILENO : c->fcgi.ipcFd,
+			    .events = c->cgi ? 0 : POLLRDHUP };
+
+	if (c->broken)
+		return true;
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
 void
 conn_close(struct conn *c)
 {

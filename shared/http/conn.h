@@ -51,6 +51,12 @@ void conn_input_done(struct conn *c);
 int conn_write(struct conn *c, const void *p, size_t n);
 int conn_flush(struct conn *c);
 
+/*
+ * Has the client left?  Told by the web server, which closes its side of the connection (lighttpd with
+ * tcp-fin-propagate, nginx; Apache never does), or by a write that failed.  Waits for nothing.
+ */
+bool conn_is_left(const struct conn *c);
+
 /* Ends the request.  Whatever was not read of the body is thrown away. */
 void conn_close(struct conn *c);
 

@@ -255,9 +255,8 @@ serve(struct request *r, struct err *e)
 	return r->route->handler(r, r->frame->state, e);
 }
 
-/* What only the frame knows of an error. */
-static void
-complete(const struct request *r, struct err *e)
+void
+frame_complete_error(const struct request *r, struct err *e)
 {
 	const struct config *c = r->frame->config;
 
@@ -279,8 +278,10 @@ frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t wai
 	request_open(&r, f, conn, accepted_us);
 	r.ledger.us[LEDGER_WAIT] = waited_us;
 	r.ledger.us[LEDGER_RECV] = clock_us() - accepted_us - waited_us;
-	if (serve(&r, &e) < 0 && e.kind != ERR_GONE) {
-		complete(&r, &e);
+	/* A client that left before its answer began is told so all the same: it may only have closed its
+	   own side. */
+	if (serve(&r, &e) < 0 && (e.kind != ERR_GONE || !r.status)) {
+		frame_complete_error(&r, &e);
 		if (e.detail[0] || err_status(&e) >= 500)
 			log_warn(r.id, "%s: stage=%s provider=%s status=%d %s%s%s", err_code(&e),
 				 e.stage ? e.stage : "-",

@@ -153,14 +153,13 @@ take_time_to_write(struct request *r)
 	watchdog_until(until_us + CONN_STALL_S * 1000000LL);
 }
 
-int
-reply_begin(struct request *r, int status, const char *content_type, int64_t length_bytes,
-	    struct err *e)
+static int
+send_head(struct request *r, int status, const char *content_type, int64_t length_bytes,
+	  struct err *e)
 {
 	AUTO(buf) head = BUF_INIT(HEADERS_MAX_BYTES * 2);
 
 	r->status = status;
-	book_the_rest(r);
 	take_time_to_write(r);
 	(void)buf_room(&head, r->headers.len + HEAD_ROOM_BYTES);
 	(void)buf_addf(&head, "Status: %d %s\r\nx-request-id: %s\r\n", status, reason(status),
@@ -181,6 +180,36 @@ reply_begin(struct request *r, int status, const char *content_type, int64_t len
 		return err_set(e, ERR_GONE, "%s", "");
 	}
 	return 0;
+}
+
+int
+reply_begin(struct request *r, int status, const char *content_type, int64_t length_bytes,
+	    struct err *e)
+{
+	book_the_rest(r);
+	return send_head(r, status, content_type, length_bytes, e);
+}
+
+int
+reply_stream(struct request *r, const char *content_type, struct err *e)
+{
+	return send_head(r, 200, content_type, -1, e);
+}
+
+json_t *
+reply_ledger(struct request *r)
+{
+	json_t *o = json_object();
+
+	book_the_rest(r);
+	for (int i = 0; i < LEDGER__MAX; i++) {
+		int64_t tenths = (r->ledger.us[i] + 50) / 100;
+
+		if (i == LEDGER_AUTH || r->ledger.us[i])
+			(void)json_object_set_new(o, ledger_name((enum ledger_item)i),
+						  json_real((double)tenths / 10));
+	}
+	return o;
 }
 
 int

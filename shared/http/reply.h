@@ -26,6 +26,14 @@ int reply_begin(struct request *r, int status, const char *content_type, int64_t
 int reply_write(struct request *r, const void *p, size_t n, struct err *e);
 int reply_end(struct request *r, struct err *e);
 
+/*
+ * An answer that begins before its outcome is known: a stream (http/sse.h).  server-timing then says what is
+ * known so far; the handler tells the rest.
+ */
+int reply_stream(struct request *r, const char *content_type, struct err *e);
+/* The ledger in milliseconds, as server-timing has it, as a new reference: for the end of a stream. */
+json_t *reply_ledger(struct request *r);
+
 /* The error object of the contract, as a new reference: for streams, tasks and tests. */
 json_t *error_json(const struct err *e, enum err_lang lang, const char *request_id);
 

@@ -188,7 +188,7 @@ body_read(struct request *r, struct err *e)
 }
 
 int
-request_json(struct request *r, json_t **out, struct err *e)
+request_json_text(struct request *r, json_t **out, char **text, size_t *n, struct err *e)
 {
 	int64_t start_us = clock_us();
 	json_t *v = NULL;
@@ -203,8 +203,6 @@ request_json(struct request *r, json_t **out, struct err *e)
 		rc = err_set(e, ERR_JSON, "it is empty.");
 	else
 		rc = json_read(r->body, r->body_len, &v, e);
-	free(r->body);
-	r->body = NULL;
 	r->ledger.us[LEDGER_RECV] += clock_us() - start_us;
 	watchdog_stage("work");
 	if (rc < 0)
@@ -215,6 +213,23 @@ request_json(struct request *r, json_t **out, struct err *e)
 		return -1;
 	}
 	*out = v;
+	*text = TAKE_PTR(r->body);
+	*n = r->body_len;
+	return 0;
+}
+
+int
+request_json(struct request *r, json_t **out, struct err *e)
+{
+	char *text;
+	size_t n;
+
+	if (request_json_text(r, out, &text, &n, e) < 0) {
+		/* An answer may be long in leaving; the body is not needed for it. */
+		free(TAKE_PTR(r->body));
+		return -1;
+	}
+	free(text);
 	return 0;
 }
 
@@ -326,4 +341,10 @@ request_after(struct request *r, void (*fn)(void *arg), void *arg)
 {
 	r->after = fn;
 	r->after_arg = arg;
+}
+
+bool
+request_is_left(const struct request *r)
+{
+	return r->broken || conn_is_left(r->conn);
 }

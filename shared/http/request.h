@@ -40,6 +40,8 @@ enum err_lang request_lang(const struct request *r); /* from Accept-Language */
  * comes too slowly), ERR_JSON, ERR_DUPLICATE_KEY, ERR_TYPE (not an object).
  */
 int request_json(struct request *r, json_t **out, struct err *e);
+/* The same, and its text, the caller's: to be handed on as it came. */
+int request_json_text(struct request *r, json_t **out, char **text, size_t *n, struct err *e);
 
 bool request_is_multipart(const struct request *r);
 /*
@@ -58,6 +60,12 @@ void request_images_came(struct request *r, unsigned n);
 
 /* "http://host:8080": [server] public_url, else what the request says of itself. */
 void request_base_url(const struct request *r, char *out, size_t size);
+
+/*
+ * Has the client left, as far as the web server says?  For a tick (base/tick.h): what was not bought yet
+ * need not be.
+ */
+bool request_is_left(const struct request *r);
 
 /* Calls fn(arg) when the answer has left and the connection is closed; one such call a request. */
 void request_after(struct request *r, void (*fn)(void *arg), void *arg);

@@ -4,11 +4,9 @@
 
 #include "access/fingerprint.h"
 #include "base/log.h"
-#include "base/utf8.h"
+#include "job/prompt_log.h"
 
-#define PROMPT_CLIP_CHARS 50
-#define PROMPT_LOG_BYTES  2048 /* a log line is no larger than a pipe takes at once */
-#define PRINT_BYTES       (FINGERPRINT_TEXT + 4)
+#define PRINT_BYTES (FINGERPRINT_TEXT + 4)
 
 /* "fp:7c1d90ab", or "fp:none" where no key is needed. */
 static const char *
@@ -27,17 +25,7 @@ attempt_log_start(const struct config *c, const struct image_job *job)
 	char prompt[PROMPT_LOG_BYTES], print[PRINT_BYTES];
 	struct log_hold hold;
 
-	switch (c->log.prompts) {
-	case PROMPTS_NONE: prompt[0] = '\0'; break;
-	case PROMPTS_HASH: fingerprint(rq->prompt, strlen(rq->prompt), prompt); break;
-	case PROMPTS_CLIP:
-		utf8_clip(prompt, sizeof(prompt), rq->prompt, strlen(rq->prompt),
-			  PROMPT_CLIP_CHARS);
-		break;
-	case PROMPTS_FULL:
-		utf8_clip(prompt, sizeof(prompt), rq->prompt, strlen(rq->prompt), sizeof(prompt));
-		break;
-	}
+	prompt_log(c, rq->prompt, prompt);
 	log_hold(&hold);
 	log_info(job->request_id,
 		 "Image generation: stream=%s, use_ws=False, response_format=%s, n=%u, token=%s, "

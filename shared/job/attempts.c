@@ -3,31 +3,26 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/stack.h"
+#include "base/tick.h"
 #include "job/aside.h"
 #include "job/attempt_log.h"
 #include "job/degrade.h"
 #include "job/intent.h"
+#include "job/key_turn.h"
 #include "job/retry.h"
 #include "job/slots.h"
 #include "job/usual_time.h"
-
-/* A call that is begun later than so long before the deadline buys a picture for nobody. */
-#define SUBMIT_LEAST_MS 100
 
 struct attempts {
 	struct image_job *job;
 	const struct model_conf *model;
 	const struct provider_driver *driver;
 	struct degrade ask;
-	const char *const *keys; /* the provider's */
-	const char *password;    /* that goes with the only one, an e-mail address; or NULL */
-	unsigned char used[SLOT_KEYS_MAX]; /* attempts with that key */
-	unsigned nkeys, waits;
-	bool tried; /* this model was called */
+	struct key_turn turn;
+	unsigned waits;
 };
 
 static void
@@ -74,43 +69,22 @@ mode_of(enum dialect d)
 	}
 }
 
-/*
- * A provider's keys in their order; a token, or the e-mail address of an account, is the only one; ""
- * where none is needed.
- */
-static void
-keys_of(struct attempts *a, const struct provider_conf *p)
-{
-	static const char *const none = "";
-
-	a->keys = (const char *const *)p->api_keys.v;
-	a->nkeys = p->api_keys.n < SLOT_KEYS_MAX ? (unsigned)p->api_keys.n : SLOT_KEYS_MAX;
-	if (a->nkeys)
-		return;
-	a->nkeys = 1;
-	a->keys = p->token ? (const char *const *)&p->token : &none;
-	if (p->email && *p->email && p->password && !**a->keys) {
-		a->keys = (const char *const *)&p->email;
-		a->password = p->password;
-	}
-}
-
 static int
 attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job, struct err *e)
 {
 	const struct model_conf *m = job->model;
 	const struct provider_conf *p = m->provider_conf;
 
-	*a = (struct attempts){ .job = job, .model = m, .driver = provider_driver(p->dialect) };
+	*a = (struct attempts){ .job = job, .model = m, .driver = provider_driver_of(m) };
 	degrade_init(&a->ask, job->rq, m, a->driver->caps(m->upstream_model));
-	keys_of(a, p);
+	key_turn_init(&a->turn, m);
 	job->mode = mode_of(p->dialect);
 	image_call_done(&job->call);
 	job->call = (struct image_call){ .rq = &a->ask.rq,
 					 .provider = p,
 					 .model = m->upstream_model,
-					 .credential = a->keys[0],
-					 .password = a->password,
+					 .credential = a->turn.keys[0],
+					 .password = a->turn.password,
 					 .files = g->files,
 					 .deadline = job->deadline,
 					 .ledger = job->ledger,
@@ -123,77 +97,6 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 	intent_release(job->intent); /* of the model before */
 	job->intent = intent_take(job->request_id, job->key_id, m->id, p->name);
 	return job->intent ? 0 : err_set(e, ERR_OVERLOADED, "no place left to note a job");
-}
-
-/* ---- which key, and when ---- */
-
-/* How long until this key may be used, in milliseconds; -1: not in this request any more. */
-static int64_t
-key_wait_ms(const struct attempts *a, unsigned k)
-{
-	if (a->used[k] >= RETRY_ATTEMPTS_MAX)
-		return -1;
-	return a->nkeys > 1 ? aside_ms(a->keys[k], a->model) : 0;
-}
-
-/* The numbers of the keys that may be used now, in their order. */
-static unsigned
-keys_ready(const struct attempts *a, unsigned ready[SLOT_KEYS_MAX])
-{
-	unsigned n = 0;
-
-	for (unsigned k = 0; k < a->nkeys; k++)
-		if (key_wait_ms(a, k) == 0)
-			ready[n++] = k;
-	return n;
-}
-
-static int
-take_slot(struct attempts *a, const unsigned *ready, unsigned n, struct slot *slot, struct err *e)
-{
-	const struct provider_conf *p = a->model->provider_conf;
-	struct deadline d = { .at_us = a->job->deadline.at_us - SUBMIT_LEAST_MS * 1000 };
-	const char *keys[SLOT_KEYS_MAX];
-	struct slot_wish wish = { p->name, keys, n, p->concurrency };
-	int64_t start_us = clock_us();
-	int rc;
-
-	for (unsigned i = 0; i < n; i++)
-		keys[i] = a->keys[ready[i]];
-	rc = slot_take(slot, &wish, &d, e);
-	a->job->ledger->us[LEDGER_WAIT] += clock_us() - start_us;
-	return rc;
-}
-
-/*
- * The number of the key to use, with its slot where there are slots.  -1: none can be used; *e then is
- * the failure of the last attempt, or says why there was none.
- */
-static int
-choose_key(struct attempts *a, struct slot *slot, struct err *e)
-{
-	for (;;) {
-		unsigned ready[SLOT_KEYS_MAX], n = keys_ready(a, ready), k;
-		int probe = -1;
-
-		if (!n && a->tried)
-			return -1;
-		if (!n) {
-			probe = aside_probe(a->keys, a->nkeys, a->model);
-			if (probe < 0)
-				return aside_error(a->keys, a->nkeys, a->model, e);
-			ready[n++] = (unsigned)probe;
-		}
-		if (a->model->provider_conf->concurrency <= 0)
-			return (int)ready[0];
-		if (take_slot(a, ready, n, slot, e) < 0)
-			return -1;
-		k = ready[slot->key];
-		/* Others may have learned something about it while we waited. */
-		if (probe >= 0 || key_wait_ms(a, k) == 0)
-			return (int)k;
-		slot_done(slot);
-	}
 }
 
 /* ---- one attempt ---- */
@@ -240,14 +143,13 @@ attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 	int rc;
 
 	fit_into_time(a);
-	job->call.credential = a->keys[k];
+	job->call.credential = a->turn.keys[k];
 	if (job->attempts)
 		attempt_log_again(job);
 	else
 		attempt_log_start(c, job);
 	job->attempts++;
-	a->tried = true;
-	a->used[k]++;
+	key_turn_use(&a->turn, k);
 	start_us = clock_us();
 	rc = a->driver->generate(&job->call, e);
 	if (job->call.mode)
@@ -256,37 +158,20 @@ attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 		return -1;
 	if (!before)
 		usual_time_add(a->model->id, a->ask.level, (clock_us() - start_us) / 1000);
-	if (a->nkeys > 1)
-		aside_clear(a->keys[k], a->model, start_us);
+	if (a->turn.nkeys > 1)
+		aside_clear(a->turn.keys[k], a->model, start_us);
 	return 0;
 }
 
 /* ---- after a failure ---- */
 
-/* How long until any key may be used again; -1: none in this request. */
-static int64_t
-soonest_key_ms(const struct attempts *a)
-{
-	int64_t soonest = -1;
-
-	for (unsigned k = 0; k < a->nkeys; k++) {
-		int64_t ms = key_wait_ms(a, k);
-
-		if (ms >= 0 && (soonest < 0 || ms < soonest))
-			soonest = ms;
-	}
-	return soonest;
-}
-
 static void
 pause_ms(struct image_job *job, int64_t ms)
 {
-	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 	int64_t start_us = clock_us();
 
 	stack_trim();
-	while (nanosleep(&t, &t) < 0)
-		;
+	(void)tick_pause(ms, true);
 	job->ledger->us[LEDGER_WAIT] += clock_us() - start_us;
 }
 
@@ -294,7 +179,7 @@ pause_ms(struct image_job *job, int64_t ms)
 static bool
 wait_for_moment(struct attempts *a, const struct err *e)
 {
-	int64_t asked_ms = (int64_t)e->retry_after_s * 1000, key_ms = soonest_key_ms(a);
+	int64_t asked_ms = (int64_t)e->retry_after_s * 1000, key_ms = key_turn_soonest_ms(&a->turn);
 	int64_t useful_ms, wait_ms;
 	uint32_t random = 0;
 
@@ -321,18 +206,17 @@ again(struct attempts *a, unsigned k, struct err *e)
 
 	if (e->may_have_been_billed)
 		return false;
-	if (by_key && a->nkeys > 1) {
-		unsigned ready[SLOT_KEYS_MAX];
-		int64_t ms = aside_put(a->keys[k], a->model, e);
+	if (by_key && a->turn.nkeys > 1) {
+		int64_t ms = aside_put(a->turn.keys[k], a->model, e);
 
-		attempt_log_aside(a->job, a->keys[k], ms, err_code(e));
-		if (keys_ready(a, ready))
+		attempt_log_aside(a->job, a->turn.keys[k], ms, err_code(e));
+		if (key_turn_ready(&a->turn))
 			return true;
-		(void)aside_error(a->keys, a->nkeys, a->model, e);
+		(void)aside_error(a->turn.keys, a->turn.nkeys, a->model, e);
 	}
 	/* A smaller picture may be what the rest of the account is good for. */
 	if (e->kind == ERR_UP_QUOTA)
-		return key_wait_ms(a, k) == 0 && ask_for_less(a, err_code(e));
+		return key_turn_wait_ms(&a->turn, k) == 0 && ask_for_less(a, err_code(e));
 	if (!retry_may_pass(e) || !wait_for_moment(a, e))
 		return false;
 	(void)ask_for_less(a, err_code(e));
@@ -348,10 +232,13 @@ attempts_run(struct image_engine *g, struct image_job *job, struct err *e)
 		return -1;
 	for (;;) {
 		__attribute__((cleanup(slot_done))) struct slot slot = { 0 };
-		int k = choose_key(&a, &slot, e), rc;
+		int k = key_turn_take(&a.turn, &slot, &job->deadline, job->ledger, e), rc;
 
 		if (k < 0)
 			return -1;
+		/* Nobody waits any more: what was not bought yet is not bought. */
+		if (tick_forsaken())
+			return err_set(e, ERR_GONE, "%s", "");
 		rc = attempt(&a, (unsigned)k, g->config, e);
 		slot_done(&slot); /* before any wait */
 		if (rc == 0)

@@ -392,6 +392,17 @@ is_source(const char *name)
 	       !strcmp(name, "mask");
 }
 
+void
+image_params_init(struct image_request *rq)
+{
+	*rq = (struct image_request){ .n = 1,
+				      .output_compression = -1,
+				      .seed = -1,
+				      .guidance = -1,
+				      .strength = -1,
+				      .noise = -1 };
+}
+
 int
 image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e)
 {
@@ -399,12 +410,7 @@ image_params_read(json_t *body, struct image_request *rq, const char **model, st
 	unsigned unknown = 0;
 	json_t *v;
 
-	*rq = (struct image_request){ .n = 1,
-				      .output_compression = -1,
-				      .seed = -1,
-				      .guidance = -1,
-				      .strength = -1,
-				      .noise = -1 };
+	image_params_init(rq);
 	*model = NULL;
 	if (read_prompt(body, rq, e) < 0)
 		return -1;

@@ -90,6 +90,10 @@ resolve_model(const struct config *c, struct image_job *job, struct err *e)
 {
 	const char *asked = job->model_asked ? job->model_asked : c->defaults.image_model;
 
+	if (job->asked) {
+		job->model = job->asked;
+		return 0;
+	}
 	job->asked = job->model = config_model(c, asked);
 	if (!job->asked)
 		return no_such_model(c, asked, e);
@@ -145,8 +149,6 @@ check_against_model(const struct image_request *rq, struct receipt *receipt,
 		receipt_note(receipt, (enum image_param)p, "%s",
 			     capability_fate(caps, (enum image_param)p));
 	}
-	if (rq->stream) /* until this endpoint streams, a caller must not wait for events in vain */
-		return err_field(e, ERR_UNSUPPORTED, "stream", "false", "true");
 	(void)snprintf(receipt->unknown, sizeof(receipt->unknown), "%s", rq->unknown);
 	return 0;
 }
@@ -183,7 +185,7 @@ __attribute__((noinline)) static int /* its receipt must not lie on a stack that
 choose_model(struct image_engine *g, struct image_job *job, const struct model_conf *m,
 	     struct err *e)
 {
-	const struct provider_driver *driver = provider_driver(m->provider_conf->dialect);
+	const struct provider_driver *driver = provider_driver_of(m);
 	struct receipt receipt = { 0 };
 
 	if (check_against_model(job->rq, &receipt, driver->caps(m->upstream_model), e) < 0 ||

@@ -37,7 +37,7 @@ struct intent;
 struct image_job {
 	/* From the caller. */
 	const struct image_request *rq;
-	const char *model_asked; /* NULL: the default image model */
+	const char *model_asked; /* NULL: the default image model; not read when `asked` is set */
 	const char *request_id, *key_id;
 	struct deadline deadline;
 	int64_t budget_ms; /* the deadline's length, for the error that says it passed */
@@ -47,7 +47,8 @@ struct image_job {
 	void *on_partial_self;
 
 	/* Filled, as far as it got, whether it succeeded or not. */
-	const struct model_conf *asked; /* what was asked for; its habits are the answer's */
+	const struct model_conf *asked; /* what was asked for; its habits are the answer's.  A caller that
+	                                   knows it already sets it, an image model */
 	const struct model_conf *model; /* what was used: a fallback, when that is another */
 	struct receipt receipt;
 	unsigned attempts;      /* calls made to providers */
@@ -76,6 +77,8 @@ int image_run(struct image_engine *g, struct image_job *job, struct err *e);
  * ERR_UNSUPPORTED.
  */
 int image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e);
+/* As when nothing was given. */
+void image_params_init(struct image_request *rq);
 /* One parameter; texts are borrowed from v. */
 int image_param_set(struct image_request *rq, enum image_param p, const json_t *v, struct err *e);
 /*

@@ -9,6 +9,7 @@
 
 #include "access/fingerprint.h"
 #include "base/stack.h"
+#include "base/tick.h"
 #include "job/slot_file.h"
 
 #define LOOK_MS     100 /* how often the first in the line looks for the dead */
@@ -235,6 +236,7 @@ sleep_in_line(const struct waiter *w, int64_t left_ms)
 		ms = LOOK_MAX_MS;
 	if (ms > left_ms)
 		ms = left_ms;
+	ms = tick_wait_ms(ms);
 	t = (struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 	(void)syscall(SYS_futex, &w->entry->state, FUTEX_WAIT, ENTRY_WAITING, &t, NULL, 0);
 }
@@ -263,6 +265,15 @@ too_late(const struct waiter *w, const char *provider, struct err *e)
 			      w->place);
 	else
 		(void)err_set(e, ERR_DEADLINE, "waiting for a free slot at %s", provider);
+	e->stage = "queue";
+	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", provider);
+	return -1;
+}
+
+static int
+left_by_all(const char *provider, struct err *e)
+{
+	(void)err_set(e, ERR_GONE, "%s", "");
 	e->stage = "queue";
 	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", provider);
 	return -1;
@@ -312,6 +323,9 @@ slot_take(struct slot *s, const struct slot_wish *wish, const struct deadline *d
 			stack_trim();
 		trimmed = true;
 		sleep_in_line(&w, left_ms);
+		tick();
+		if (tick_forsaken() && leave(&w))
+			return left_by_all(wish->provider, e);
 		if (!is_granted(&w))
 			look(&w);
 	}

@@ -42,7 +42,8 @@ void slots_close(void);
 /*
  * 0: s->key is the credential to use.
  * -1: ERR_DEADLINE (stage "queue", with the place in the line), ERR_OVERLOADED (the line is full),
- *     ERR_STORAGE_FULL, ERR_CONFIG (the file cannot be used).  A deadline that is over already takes a slot
+ *     ERR_STORAGE_FULL, ERR_CONFIG (the file cannot be used), ERR_GONE (this thread's tick found that
+ *     nobody waits any more).  A deadline that is over already takes a slot
  *     that is free.
  */
 int slot_take(struct slot *s, const struct slot_wish *w, const struct deadline *d, struct err *e);

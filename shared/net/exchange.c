@@ -45,6 +45,7 @@ exchange_ready(struct exchange *x)
 	if (!x->sending)
 		x->overhead = bytes_out(x);
 	x->sending = true;
+	x->heard_us = clock_us();
 }
 
 bool
@@ -170,6 +171,8 @@ translate(const struct exchange *x, CURLcode rc, struct err *e)
 {
 	if (x->died)
 		return err_set(e, ERR_UP_RESET, "%s", "");
+	if (x->forsaken)
+		return err_set(e, ERR_GONE, "%s", "");
 	switch (rc) {
 	case CURLE_OPERATION_TIMEDOUT:
 		/* libcurl rounds; a few milliseconds are not worth another code. */

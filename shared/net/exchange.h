@@ -23,6 +23,7 @@ struct exchange {
 	size_t head_bytes;
 	uint64_t body_at; /* of a body that is read piece by piece */
 	int64_t start_us;
+	int64_t heard_us; /* when the server was last heard, or the request began to leave */
 	int64_t tls_us; /* when TCP, and the proxy's tunnel, were there and TLS began; 0: not */
 	long overhead;  /* bytes that had been sent before the request: a proxy's CONNECT */
 	void *store;    /* X509_STORE, with https */
@@ -36,6 +37,8 @@ struct exchange {
 	bool begun;      /* the receiver's begin was called */
 	bool failed;     /* a callback filled *e */
 	bool trimmed;    /* the unused stack went back */
+	bool forsaken;   /* not sent, because nobody waits for it any more */
+	int64_t enough_us; /* since when the receiver has all it wants; 0: it has not */
 };
 
 /* The request is about to be sent. */

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/stack.h"
+#include "base/tick.h"
 #include "net/address.h"
 #include "net/ca.h"
 #include "net/exchange.h"
@@ -109,6 +110,15 @@ on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
+/* Would this buy something that nobody waits for any more?  Once it has begun to leave it may be bought. */
+static bool
+is_pointless(struct exchange *x)
+{
+	if (!x->repeatable && !x->sending && x->rq->item == LEDGER_PROVIDER && tick_forsaken())
+		x->forsaken = true;
+	return x->forsaken;
+}
+
 /* Connected; the request is about to be sent. */
 static int
 on_ready(void *arg, char *to, char *from, int to_port, int from_port)
@@ -121,11 +131,33 @@ on_ready(void *arg, char *to, char *from, int to_port, int from_port)
 	(void)from_port;
 	if (exchange_may_not_repeat(x))
 		return CURL_PREREQFUNC_ABORT;
+	if (is_pointless(x))
+		return CURL_PREREQFUNC_ABORT;
 	exchange_ready(x);
 	return CURL_PREREQFUNC_OK;
 }
 
-/* Called now and then while it waits: a wait that turns out to be long gives back what it can. */
+/* Has the receiver had all it wants for so long that the rest is not worth waiting for? */
+static bool
+has_lingered(struct exchange *x)
+{
+	if (!x->body->enough || !x->body->enough(x->body->self))
+		return false;
+	if (!x->enough_us)
+		x->enough_us = clock_us();
+	return clock_us() - x->enough_us > UPSTREAM_LINGER_MS * 1000;
+}
+
+static bool
+is_stalled(const struct exchange *x)
+{
+	return x->rq->idle_ms > 0 && x->sending && clock_us() - x->heard_us > x->rq->idle_ms * 1000;
+}
+
+/*
+ * Called with every piece, and once a second while nothing comes: the thread's other duty, and a wait that
+ * turns out to be long gives back what it can.
+ */
 static int
 on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
 {
@@ -135,11 +167,23 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 	(void)down;
 	(void)up_total;
 	(void)up;
+	if (is_stalled(x)) {
+		x->failed = true;
+		(void)err_set(x->e, ERR_UP_STALLED, "%s", "");
+		(void)snprintf(x->e->expected, sizeof(x->e->expected), "%g s",
+			       (double)x->rq->idle_ms / 1000);
+		return 1;
+	}
+	if (x->begun && x->body->caught_up && x->body->caught_up(x->body->self, x->e) < 0) {
+		x->failed = true;
+		return 1;
+	}
 	if (!x->trimmed && clock_us() - x->start_us > LONG_WAIT_US) {
 		x->trimmed = true;
 		stack_trim();
 	}
-	return 0;
+	tick();
+	return is_pointless(x) || has_lingered(x);
 }
 
 static size_t
@@ -185,6 +229,7 @@ on_header(char *line, size_t size, size_t n, void *arg)
 	struct exchange *x = arg;
 
 	n *= size;
+	x->heard_us = clock_us();
 	x->head_bytes += n;
 	if (x->head_bytes > UPSTREAM_HEAD_BYTES) {
 		x->failed = true;
@@ -223,6 +268,7 @@ on_body(char *p, size_t size, size_t n, void *arg)
 		x->failed = true;
 		return CURL_WRITEFUNC_ERROR;
 	}
+	x->heard_us = clock_us(); /* a receiver that was slow is no silence of the server's */
 	return n;
 }
 
@@ -375,6 +421,9 @@ perform(struct exchange *x, CURLU *url, struct err *e)
 	/* libcurl is content with headers that end in the middle when the connection was closed. */
 	if (rc == CURLE_OK && !x->head_whole)
 		rc = CURLE_PARTIAL_FILE;
+	/* Nor does it matter how an answer ends of which everything was had. */
+	if (rc != CURLE_OK && !x->failed && x->body->enough && x->body->enough(x->body->self))
+		rc = CURLE_OK;
 	if (rc == CURLE_OK && begin(x) < 0)
 		rc = CURLE_WRITE_ERROR;
 	location_settle(x);
@@ -430,6 +479,8 @@ upstream_call(const struct upstream_req *req, const struct upstream_body *body,
 	upstream_head_clear(head);
 	if (deadline_over(d))
 		(void)err_set(e, ERR_DEADLINE, "connecting to %s", req->provider);
+	else if (is_pointless(&x))
+		(void)err_set(e, ERR_GONE, "%s", "");
 	else if (call(&x, e) == 0)
 		return 0;
 	exchange_sign(&x, e);

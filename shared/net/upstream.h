@@ -3,7 +3,8 @@
 /*
  * upstream - one HTTP exchange with somebody else's server
  *
- * Blocking, bounded by the deadline and nothing else.  libcurl 7.87 or newer: easy handles from a
+ * Blocking, bounded by the deadline and nothing else; the thread's tick (base/tick.h) goes on, up to a
+ * second late.  libcurl 7.87 or newer: easy handles from a
  * LIFO pool of the process, one X509_STORE for them all, DNS and TLS sessions shared; QUICK_EXIT, so
  * that a slow resolver breaks no deadline.  Redirects are not followed.  Environment proxies are
  * ignored.  HTTP/1.1.  Thread-safe.  Does not log.
@@ -52,7 +53,19 @@ struct upstream_body {
 	int (*begin)(void *self, const struct upstream_head *h, struct err *e); /* may be NULL */
 	int (*data)(void *self, const char *p, size_t n, struct err *e);
 	void *self;
+	/*
+	 * NULL, or: was all received that is wanted?  Then it does not matter any more how the answer ends, and
+	 * it is not waited for much longer (UPSTREAM_LINGER_MS, and up to a second more).
+	 */
+	bool (*enough)(void *self);
+	/*
+	 * NULL, or: nothing more is there at the moment.  Data comes in many small pieces; who passes them on does
+	 * so here, once for all that came together.  Called now and then while it waits, too.  -1 as above.
+	 */
+	int (*caught_up)(void *self, struct err *e);
 };
+
+#define UPSTREAM_LINGER_MS 100
 
 /* Which addresses may be connected to. */
 enum upstream_policy {
@@ -77,6 +90,8 @@ struct upstream_req {
 	void *body_self;
 	const char *proxy;          /* "" or NULL: none */
 	int64_t connect_timeout_ms; /* 0: the deadline's alone */
+	int64_t idle_ms; /* once it is sent: so long the server may send nothing; 0: until the deadline.
+	                    Seen up to a second later */
 	enum upstream_policy policy;
 	const char *provider;     /* its name, for errors */
 	enum ledger_item item;    /* LEDGER_PROVIDER or LEDGER_FETCH: where waiting is booked */
@@ -93,9 +108,11 @@ void upstream_shutdown(void);
 
 /*
  * 0: the server answered and the whole body went to *body; *head is what it said, whatever status.
- * -1: ERR_DEADLINE, ERR_UP_DNS, ERR_UP_CONNECT, ERR_UP_TLS, ERR_UP_RESET, ERR_UP_TRUNCATED,
+ * -1: ERR_DEADLINE, ERR_UP_DNS, ERR_UP_CONNECT, ERR_UP_TLS, ERR_UP_RESET, ERR_UP_TRUNCATED, ERR_UP_STALLED (idle_ms),
  *     ERR_UP_GARBAGE (no HTTP), ERR_FETCH_REFUSED (the policy), ERR_CONFIG (a trusted URL that is
- *     none, or a header with a control character), ERR_INTERNAL, or whatever *body answered.
+ *     none, or a header with a control character), ERR_GONE (a request to a provider that is no GET was not
+ *     sent, because this thread's tick found that nobody waits any more), ERR_INTERNAL, or whatever
+ *     *body answered.
  *     e->upstream.name is req->provider, e->stage the stage (provider.dns, provider.connect,
  *     provider.tls, provider.send, provider.wait, provider.recv; fetch for LEDGER_FETCH), and
  *     e->may_have_been_billed is set when the request may have reached the server (any byte of it

@@ -23,7 +23,8 @@ api_call(struct image_call *call, const struct api_ask *ask, struct picture_answ
 	const struct provider_conf *p = call->provider;
 	const char *type = "Content-Type: application/json";
 	const char *headers[5] = { "Accept: application/json" };
-	struct upstream_body receiver = picture_answer_body(a);
+	struct upstream_body plain = picture_answer_body(a);
+	const struct upstream_body *receiver = ask->receiver ? ask->receiver : &plain;
 	struct upstream_req rq = { .method = ask->method,
 				   .headers = headers,
 				   .body = ask->body,
@@ -55,7 +56,7 @@ api_call(struct image_call *call, const struct api_ask *ask, struct picture_answ
 	if (ask->header)
 		headers[n++] = ask->header;
 	rq.url = url;
-	rc = upstream_call(&rq, &receiver, head, ask->deadline, call->ledger, e);
+	rc = upstream_call(&rq, receiver, head, ask->deadline, call->ledger, e);
 	picture_answer_book(a, LEDGER_PROVIDER);
 	if (head->quota_said)
 		call->quota_left = head->quota_left;

@@ -18,6 +18,8 @@ struct api_ask {
 	struct upload *upload;
 	bool multipart;
 	const struct deadline *deadline;
+	/* Instead of *a, when the answer may be something else (provider/event_answer.h); NULL: *a. */
+	const struct upstream_body *receiver;
 };
 
 /*

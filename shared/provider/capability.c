@@ -32,7 +32,7 @@ capability_json(const struct model_conf *m)
 
 	if (!o || m->type != MODEL_IMAGE)
 		return o;
-	caps = provider_driver(p->dialect)->caps(m->upstream_model);
+	caps = provider_driver_of(m)->caps(m->upstream_model);
 	(void)json_object_update_new(o, json_pack("{s:s?, s:s, s:s?, s:i, s:i, s:i, s:b, s:b, s:o}",
 						  "family", caps->family, "sizes", caps->sizes,
 						  "mapped", caps->mapped, "n_per_call",
@@ -101,4 +101,8 @@ capability_markdown(FILE *out)
 		for (unsigned i = 0; (caps = driver->caps_row(i)); i++)
 			row(out, caps);
 	}
+	(void)fprintf(out, "## Pictures made in chat\n\nModels of `openai`, `modelscope` and the "
+			   "official "
+			   "API of `grok` whose `via` is `chat`.\n\n");
+	row(out, provider_chat.caps_row(0));
 }

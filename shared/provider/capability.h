@@ -17,8 +17,7 @@
  */
 #define PARAMS_SERVED_HERE                                                                 \
 	(PARAM_BIT(PARAM_RESPONSE_FORMAT) | PARAM_BIT(PARAM_OUTPUT_FORMAT) |               \
-	 PARAM_BIT(PARAM_OUTPUT_COMPRESSION) | PARAM_BIT(PARAM_N) | PARAM_BIT(PARAM_STREAM) | \
-	 PARAM_BIT(PARAM_PARTIAL_IMAGES))
+	 PARAM_BIT(PARAM_OUTPUT_COMPRESSION) | PARAM_BIT(PARAM_N) | PARAM_BIT(PARAM_STREAM))
 
 /* What becomes of a parameter: "kept", "served-here" or "dropped". */
 const char *capability_fate(const struct image_caps *caps, enum image_param p);

@@ -1,12 +1,11 @@
 #include "provider/modelscope_poll.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/tick.h"
 #include "provider/api_call.h"
 #include "provider/modelscope_answer.h"
 #include "provider/openai_answer.h"
@@ -72,10 +71,8 @@ static int
 pause_before_poll(struct poll *p)
 {
 	int64_t start = clock_us(), ms = pause_length(p);
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
 
-	while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
-		;
+	(void)tick_pause(ms, false);
 	p->call->ledger->us[LEDGER_PROVIDER] += clock_us() - start;
 	return deadline_over(&p->call->deadline) ? -1 : 0;
 }

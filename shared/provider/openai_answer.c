@@ -20,9 +20,8 @@ add(int64_t *sum, const json_t *o, const char *key)
 		*sum = (*sum < 0 ? 0 : *sum) + json_integer_value(v);
 }
 
-/* What is said about the whole answer.  Of several calls the tokens add up. */
-static void
-facts_read(struct image_call *call, const json_t *root)
+void
+openai_facts_read(struct image_call *call, const json_t *root)
 {
 	const json_t *usage = json_object_get(root, "usage");
 	const json_t *details = json_object_get(usage, "input_tokens_details");
@@ -123,6 +122,15 @@ items_take(struct picture_answer *a, const json_t *root, unsigned want, struct e
 	return a->call->nimages >= want ? 0 : rc;
 }
 
+int
+openai_event_read(struct picture_answer *a, const json_t *root, unsigned want, struct err *e)
+{
+	openai_facts_read(a->call, root);
+	if (a->call->nimages >= want)
+		return 0;
+	return items_of(root) ? items_take(a, root, want, e) : item_take(a, root, e);
+}
+
 static bool
 is_task(const json_t *root)
 {
@@ -144,10 +152,11 @@ about_answer(const struct image_call *call, const struct upstream_head *head, st
 	return -1;
 }
 
-static int
-incomplete(const struct image_call *call, const struct upstream_head *head, const char *why,
-	   struct err *e)
+int
+openai_answer_incomplete(const struct picture_answer *a, const struct upstream_failure *f,
+			 const char *why, struct err *e)
 {
+	const struct image_call *call = a->call;
 	char detail[sizeof(e->detail)];
 
 	(void)snprintf(detail, sizeof(detail), "%s", why);
@@ -155,7 +164,14 @@ incomplete(const struct image_call *call, const struct upstream_head *head, cons
 	(void)snprintf(e->expected, sizeof(e->expected), "%u", call->rq->n);
 	(void)snprintf(e->found, sizeof(e->found), "%u", call->nimages);
 	err_detail(e, "%s", detail);
-	return about_answer(call, head, e);
+	return about_answer(call, f->head, e);
+}
+
+int
+openai_answer_cut(const struct picture_answer *a, const struct upstream_failure *f, struct err *e)
+{
+	(void)err_set(e, ERR_UP_TRUNCATED, "%s", "");
+	return about_answer(a->call, f->head, e);
 }
 
 /* Fewer pictures than wanted, although the answer is JSON. */
@@ -172,7 +188,7 @@ too_few(struct picture_answer *a, const struct upstream_failure *f, const json_t
 		return -1;
 	}
 	if (a->call->nimages)
-		return incomplete(a->call, f->head, fetched < 0 ? e->about : "", e);
+		return openai_answer_incomplete(a, f, fetched < 0 ? e->about : "", e);
 	if (said_is_error(root))
 		return upstream_error_json(f, root, e);
 	if (is_task(root))
@@ -189,10 +205,8 @@ broken_read(struct picture_answer *a, const struct upstream_failure *f, unsigned
 	const struct buf *rest = &a->scan.rest;
 
 	picture_answer_take_rest(a, want);
-	if (rest->len && picture_answer_is_cut(a)) {
-		(void)err_set(e, ERR_UP_TRUNCATED, "%s", "");
-		return about_answer(a->call, f->head, e);
-	}
+	if (rest->len && picture_answer_is_cut(a))
+		return openai_answer_cut(a, f, e);
 	/* A key that stands twice, something after the end: not worth a picture that is there. */
 	if (a->call->nimages >= want)
 		return 0;
@@ -214,7 +228,7 @@ openai_answer_read(struct picture_answer *a, const struct upstream_failure *f, u
 
 	if (json_read(buf_str(rest), rest->len, &root, &why) < 0)
 		return broken_read(a, f, want, &why, e);
-	facts_read(a->call, root);
+	openai_facts_read(a->call, root);
 	rc = items_take(a, root, want, e);
 	return a->call->nimages >= want ? 0 : too_few(a, f, root, rc, e);
 }

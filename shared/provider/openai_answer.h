@@ -19,4 +19,22 @@
 int openai_answer_read(struct picture_answer *a, const struct upstream_failure *f, unsigned want,
 		       struct err *e);
 
+/* What is said about the whole answer.  Of several calls, or events, the tokens add up. */
+void openai_facts_read(struct image_call *call, const json_t *root);
+
+/*
+ * One event of a stream: its own picture ({"b64_json"} or {"url"}), or a list as above; and what it says
+ * about the whole.  0, also when there is no picture in it; -1: one that could not be fetched.
+ */
+int openai_event_read(struct picture_answer *a, const json_t *root, unsigned want, struct err *e);
+
+/*
+ * Always -1: of an answer that has ended some pictures came but not all (ERR_IMAGES_INCOMPLETE, `why` for the
+ * log); or it broke off (ERR_UP_TRUNCATED).
+ */
+int openai_answer_incomplete(const struct picture_answer *a, const struct upstream_failure *f,
+			     const char *why, struct err *e);
+int openai_answer_cut(const struct picture_answer *a, const struct upstream_failure *f,
+		      struct err *e);
+
 #endif

@@ -53,3 +53,9 @@ provider_driver(enum dialect d)
 	}
 	return &none[d < DIALECT__MAX ? d : DIALECT_GROK];
 }
+
+const struct provider_driver *
+provider_driver_of(const struct model_conf *m)
+{
+	return m->via == VIA_CHAT ? &provider_chat : provider_driver(m->provider_conf->dialect);
+}

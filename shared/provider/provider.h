@@ -29,7 +29,8 @@ struct image_caps {
 	uint32_t prompt_max;  /* characters */
 	unsigned sources_max; /* pictures to start from; 0: an edit is refused with 400 */
 	bool mask;            /* a mask is honoured; else refused with 400 */
-	bool partials;        /* the provider sends partial pictures; else a stream has none */
+	bool partials;        /* the provider sends partial pictures (then PARAM_STREAM and
+	                         PARAM_PARTIAL_IMAGES are kept); else a stream has none */
 	bool b64_default;     /* response_format default is b64_json (GPT image models) */
 	const char *sizes;    /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
 	const char *mapped;   /* for people: "size→aspect_ratio; n→several calls"; NULL: nothing is */
@@ -87,8 +88,10 @@ struct provider_driver {
 
 /* Never NULL; a dialect that is not built yet answers ERR_CONFIG on generate. */
 const struct provider_driver *provider_driver(enum dialect d);
+/* The one that makes this model's pictures: its provider's, or chat where the model's `via` says so. */
+const struct provider_driver *provider_driver_of(const struct model_conf *m);
 
 extern const struct provider_driver provider_openai, provider_modelscope, provider_novelai,
-	provider_preview;
+	provider_preview, provider_chat;
 
 #endif

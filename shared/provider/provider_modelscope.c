@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/tick.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "provider/api_call.h"
@@ -228,9 +229,11 @@ modelscope_generate(struct image_call *call, struct err *e)
 	image_call_begin(call);
 	if (wish_read(call, &w, e) < 0)
 		return -1;
-	while (call->nimages < want)
+	while (call->nimages < want) {
 		if (generate_one(call, &w, e) < 0)
 			return -1;
+		tick_now();
+	}
 	return 0;
 }
 

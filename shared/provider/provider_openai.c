@@ -12,7 +12,9 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "base/tick.h"
 #include "provider/api_call.h"
+#include "provider/event_answer.h"
 #include "provider/openai_answer.h"
 #include "provider/openai_edit.h"
 #include "provider/provider.h"
@@ -30,14 +32,16 @@ enum family { FAMILY_GPT, FAMILY_DALLE2, FAMILY_DALLE3, FAMILY_OTHER };
 	(PARAM_BIT(PARAM_OUTPUT_FORMAT) | PARAM_BIT(PARAM_OUTPUT_COMPRESSION) | \
 	 PARAM_BIT(PARAM_BACKGROUND) | PARAM_BIT(PARAM_MODERATION) |            \
 	 PARAM_BIT(PARAM_INPUT_FIDELITY))
+#define STREAMS (PARAM_BIT(PARAM_STREAM) | PARAM_BIT(PARAM_PARTIAL_IMAGES))
 
 static const struct image_caps caps_of[] = {
 	[FAMILY_GPT] = { .family = "GPT image models",
-			 .keeps = COMMON | GPT,
+			 .keeps = COMMON | GPT | STREAMS,
 			 .n_max = 10,
 			 .prompt_max = 32000,
 			 .sources_max = SOURCES_MAX,
 			 .mask = true,
+			 .partials = true,
 			 .b64_default = true,
 			 .sizes = "1024x1024, 1536x1024, 1024x1536, auto" },
 	[FAMILY_DALLE2] = { .family = "dall-e-2",
@@ -145,9 +149,28 @@ put_size(const struct image_call *call, json_t *o, enum family family)
 	put_text(call, o, PARAM_SIZE, rq->width ? size : "auto");
 }
 
+/*
+ * Is the provider asked for events?  Only those that are known to have them: a relay's model may refuse the
+ * parameter, and without it the caller's stream is as good but for partial pictures.
+ */
+static bool
+asks_for_events(const struct image_call *call)
+{
+	return call->rq->stream && openai_caps(call->model)->partials;
+}
+
+static void
+put_stream(const struct image_call *call, json_t *o)
+{
+	(void)json_object_set_new(o, "stream", json_true());
+	if (call->rq->partial_images > 0)
+		(void)json_object_set_new(o, "partial_images",
+					  json_integer(call->rq->partial_images));
+}
+
 /* The parameters as the members of a JSON body, the caller's; NULL: out of memory. */
 static json_t *
-fields_make(const struct image_call *call, unsigned n)
+fields_make(const struct image_call *call, unsigned n, bool events)
 {
 	const struct image_request *rq = call->rq;
 	enum family family = family_of(call->model);
@@ -176,6 +199,8 @@ fields_make(const struct image_call *call, unsigned n)
 	put_real(call, o, PARAM_NOISE, rq->noise);
 	if (rq->nsources)
 		put_text(call, o, PARAM_INPUT_FIDELITY, rq->input_fidelity);
+	if (events)
+		put_stream(call, o);
 	/* GPT image models refuse it, relays drift; only for dall-e does it spare us a fetch. */
 	if (family == FAMILY_DALLE2 || family == FAMILY_DALLE3)
 		(void)json_object_set_new(o, "response_format", json_string("b64_json"));
@@ -184,10 +209,10 @@ fields_make(const struct image_call *call, unsigned n)
 
 /* What is sent: with pictures to start from it is a form, else JSON, which is *body then. */
 static int
-ask_make(const struct image_call *call, unsigned n, struct api_ask *ask, struct upload *form,
-	 char **body, struct err *e)
+ask_make(const struct image_call *call, unsigned n, bool events, struct api_ask *ask,
+	 struct upload *form, char **body, struct err *e)
 {
-	json_auto_t *fields = fields_make(call, n);
+	json_auto_t *fields = fields_make(call, n, events);
 
 	if (fields && call->rq->nsources) {
 		openai_edit_form(form, fields, call->rq);
@@ -204,32 +229,59 @@ ask_make(const struct image_call *call, unsigned n, struct api_ask *ask, struct 
 /* ---- the call ---- */
 
 static int
-generate_some(struct image_call *call, unsigned n, struct err *e)
+ask_once(struct image_call *call, unsigned n, bool events, struct err *e)
 {
 	AUTO(picture_answer) a;
+	AUTO(event_answer) v = { 0 };
 	AUTO(upload) form;
 	AUTO_FREE char *body = NULL;
-	struct api_ask ask = { .method = "POST",
-			       .path = "/images/generations",
-			       .deadline = &call->deadline };
 	struct upstream_head head;
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 	unsigned want = call->nimages + n;
+	struct upstream_body receiver;
+	struct api_ask ask = { .method = "POST",
+			       .path = "/images/generations",
+			       .deadline = &call->deadline,
+			       .receiver = &receiver };
 
 	picture_answer_init(&a, call, n);
+	event_answer_init(&v, &a, &f, want);
+	receiver = event_answer_body(&v);
 	upload_init(&form);
-	if (ask_make(call, n, &ask, &form, &body, e) < 0)
+	if (ask_make(call, n, events, &ask, &form, &body, e) < 0)
 		return -1;
 	if (call->on_stage)
 		call->on_stage(call->self, "provider.submit");
 	if (api_call(call, &ask, &a, &head, e) < 0) {
 		/* What arrived whole is kept, whatever broke afterwards. */
 		picture_answer_take_rest(&a, want);
-		return -1;
+		return v.is_stream && call->nimages >= want ? 0 : -1;
 	}
-	if (a.failed)
-		return upstream_error(&f, buf_str(&a.text), a.text.len, e);
-	return openai_answer_read(&a, &f, want, e);
+	return event_answer_read(&v, e);
+}
+
+/* Was it only the stream that the provider did not like? */
+static bool
+refuses_events(const struct err *e)
+{
+	return e->kind == ERR_UP_REJECTED && !e->may_have_been_billed &&
+	       (!strcmp(e->param, "stream") || !strcmp(e->param, "partial_images"));
+}
+
+static int
+generate_some(struct image_call *call, unsigned n, struct err *e)
+{
+	bool events = asks_for_events(call);
+	int rc = ask_once(call, n, events, e);
+
+	/* A relay of these models that has no streams: nothing was bought, and it can do without. */
+	if (rc < 0 && events && refuses_events(e)) {
+		receipt_note(call->receipt, PARAM_STREAM, "served-here");
+		if (call->rq->partial_images)
+			receipt_note(call->receipt, PARAM_PARTIAL_IMAGES, "dropped");
+		rc = ask_once(call, n, false, e);
+	}
+	return rc;
 }
 
 static int
@@ -250,6 +302,7 @@ openai_generate(struct image_call *call, struct err *e)
 
 		if (generate_some(call, left < caps->n_max ? left : caps->n_max, e) < 0)
 			return -1;
+		tick_now();
 	}
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "provider/provider.h"
 
 #include "base/cleanup.h"
+#include "base/tick.h"
 #include "files/imaging.h"
 
 #define SIDE_MIN     64
@@ -131,6 +132,7 @@ draw_all(struct image_call *call, struct err *e)
 			return -1;
 		}
 		call->nimages = i + 1;
+		tick_now();
 	}
 	return 0;
 }

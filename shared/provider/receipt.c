@@ -71,3 +71,29 @@ receipt_text(const struct receipt *r, char *out, size_t size)
 		name += strspn(name, ", ");
 	}
 }
+
+json_t *
+receipt_json(const struct receipt *r)
+{
+	json_t *o = json_object();
+	const char *name = r->unknown;
+
+	for (int p = 0; p < PARAM__MAX; p++) {
+		const char *note = r->note[p];
+
+		if (*note)
+			(void)json_object_set_new(o, image_param_name((enum image_param)p),
+						  json_string(note + (*note == '=')));
+	}
+	while (*name) {
+		size_t n = strcspn(name, ",");
+		char key[RECEIPT_NOTE + 1];
+
+		(void)snprintf(key, sizeof(key), "%.*s",
+			       (int)(n < RECEIPT_NOTE ? n : utf8_cut(name, RECEIPT_NOTE)), name);
+		(void)json_object_set_new(o, key, json_string("dropped"));
+		name += n;
+		name += strspn(name, ", ");
+	}
+	return o;
+}

@@ -7,6 +7,7 @@
  * A parameter that was passed on as it came is not mentioned.  The later word on a parameter replaces
  * the earlier one.
  */
+#include <jansson.h>
 #include <stddef.h>
 
 #include "provider/image_request.h"
@@ -23,5 +24,7 @@ void receipt_note(struct receipt *r, enum image_param p, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Writes the header's value; "" when there is nothing to say. */
 void receipt_text(const struct receipt *r, char *out, size_t size);
+/* The same as an object, {"size":"→aspect_ratio=3:2","style":"dropped"}, as a new reference. */
+json_t *receipt_json(const struct receipt *r);
 
 #endif

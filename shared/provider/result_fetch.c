@@ -1,10 +1,9 @@
 #include "provider/result_fetch.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/tick.h"
 #include "files/sink.h"
 #include "net/upstream.h"
 
@@ -45,10 +44,8 @@ static void
 pause_before_retry(const struct deadline *d)
 {
 	int64_t left = deadline_left_ms(d), ms = left < PAUSE_MS ? left : PAUSE_MS;
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
 
-	while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
-		;
+	(void)tick_pause(ms, false);
 }
 
 /* One request.  0: the picture is in the sink, or *head says where it is instead. */

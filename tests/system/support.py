@@ -401,6 +401,10 @@ RELAYS = ("relay-data-url", "relay-url", "relay-url-data", "relay-escaped", "rel
           "relay-no-created")
 
 
+# What the tests of both SDKs provoke in chat.
+CHAT_FAULTS = ("gpt-4o-mini@status=401", "gpt-4o-mini@truncate-chunked,after=0.5")
+
+
 def start_sim(*arguments, **more):
     """Call it in the main thread: the simulator ends with the thread that started it."""
     from sim import client
@@ -435,7 +439,7 @@ def sim_config(sim, faults=(), base_url=None):
                    "studio/model": {"provider": "sim", "upstream_model": "relay-url", "aliases": ["studio-model"]},
                    "MAILAND/majicflus_v1": {"provider": "modelscope"},
                    "nai-diffusion-4-5-full": {"provider": "novelai", "aliases": ["nai-v4.5"]},
-                   "gpt-4o-mini": {"provider": "sim", "type": "chat"}},
+                   **{m: {"provider": "sim", "type": "chat"} for m in ("gpt-4o-mini", *CHAT_FAULTS)}},
         "defaults": {"image_model": "gpt-image-1"},
     }
 
@@ -456,4 +460,4 @@ class Watch:
 
 # What the tests of both SDKs provoke.
 SDK_FAULTS = ("code=moderation_blocked", "status=401", "status=429", "status=500", "code=insufficient_quota",
-              "truncate", "delay=20")
+              "truncate", "delay=20", "sse-error", "sse-cut", "gap=0.5")

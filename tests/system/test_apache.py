@@ -18,6 +18,7 @@ import urllib.parse
 import pytest
 
 from shell import ANYWHERE, SHELL_ENV, SHELL_LIMITS, run_shell_test, shell_key
+from sse import Stream
 from support import (BUILD, EASEL, ROOT, SLOW, Easel, alive, descendants, expect_error, merge, raw, request,
                      sim_config, wait_until)
 
@@ -175,7 +176,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(sim):
-    config = merge(sim_config(sim, faults=("delay=1", "delay=3")), {"limits": {"json_bytes": "1MB", **SHELL_LIMITS}})
+    config = merge(sim_config(sim, faults=("delay=1", "delay=3", "sse-hold")), {"limits": {"json_bytes": "1MB", **SHELL_LIMITS}})
     site = Site(config)
     yield site
     site.stop()
@@ -319,3 +320,18 @@ def test_the_template_says_how_it_is_run(site):
 def test_another_name_is_refused_with_the_nearest(site):
     done = site.easel.run("config", "web-server", "apach", code=2)
     assert "apache" in done.stderr and not done.stdout, done
+
+
+def test_events_pass_through_as_they_come(site, sim):
+    with Stream(site.easel, url=site.url, model="gpt-image-1@sse-hold", partial_images=1) as s:
+        assert s.next().name == "image_generation.partial_image"
+        sim.release()  # only now is the last one made
+        assert [e.name for e in s.rest()] == ["image_generation.completed"]
+
+
+def test_what_was_bought_is_stored_although_the_client_has_left(site, sim):
+    before = site.easel.files()
+    with Stream(site.easel, url=site.url, model="gpt-image-1@sse-hold", partial_images=1) as s:
+        assert s.next().name == "image_generation.partial_image"
+    sim.release()  # Apache tells nobody: Easel learns of it when it writes
+    wait_until(lambda: len(site.easel.files() - before) == 1, what="the picture")

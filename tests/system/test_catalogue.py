@@ -15,7 +15,6 @@ LATER = {
     "expired": "pictures and tasks that were removed",
     "task_terminal": "tasks",
     "idempotency_mismatch": "Idempotency-Key",
-    "client_closed_request": "nobody is there to be answered; it is a word of the log",
     "internal_error": "only a mistake in Easel itself",
 }
 

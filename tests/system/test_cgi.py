@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from shell import ANYWHERE, SHELL_ENV, SHELL_LIMITS, SLOW_FAULT, run_shell_test, shell_key
+from sse import Stream
 from support import BUILD, SLOW, Easel, alive, children, expect_error, merge, raw, request, sim_config, wait_until
 
 HANDLERS = os.path.join(BUILD, "handlers")
@@ -192,7 +193,7 @@ def free_port():
 def site(sim):
     """lighttpd with what `easel config web-server lighttpd-cgi` prints, and nothing else."""
     port = free_port()
-    easel = Easel(merge(sim_config(sim, faults=("delay=1", SLOW_FAULT)),
+    easel = Easel(merge(sim_config(sim, faults=("delay=1", SLOW_FAULT, "sse-hold")),
                         {"server": {"listen": f"127.0.0.1:{port}"}, "limits": SHELL_LIMITS}), start=False)
     log = None
     try:
@@ -254,3 +255,10 @@ def test_the_web_server_s_own_errors_are_json(site):
         head, _, body = raw(site.url, data.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).partition(b"\r\n\r\n")
         assert b" 4" in head.split(b"\r\n")[0] and b"application/json" in head.lower(), head
         assert json.loads(body)["error"]["code"], body
+
+
+def test_events_pass_through_mod_cgi_as_they_come(site, sim):
+    with Stream(site, model="gpt-image-1@sse-hold", partial_images=1) as s:
+        assert s.next().name == "image_generation.partial_image"
+        sim.release()  # only now is the last one made
+        assert [e.name for e in s.rest()] == ["image_generation.completed"]

@@ -89,10 +89,6 @@ def test_a_strange_prompt_is_a_prompt(easel, prompt):
     assert easel.post(PATH, {**SMALL, "prompt": prompt}).status == 200
 
 
-def test_what_a_model_cannot_do_is_said(easel):
-    expect_error(easel.post(PATH, {**SMALL, "stream": True}), 400, "unsupported_parameter", param="stream")
-
-
 # ---- models ----
 
 def test_an_unknown_model_is_404_with_the_nearest_name(easel):

@@ -58,6 +58,12 @@ def test_the_curl_line_makes_the_picture_it_shows(easel, name):
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
+def test_the_curl_line_of_chat_makes_a_picture(easel, name):
+    answer = json.loads(run(easel, ["sh", "-eu"], at_home(easel, block(name, "sh", "chat/completions"))))
+    assert easel.stored(answer["choices"][0]["message"]["images"][0]["image_url"]["url"])
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
 def test_the_python_lines_run(easel, name):
     said = run(easel, [f"{ROOT}/tests/.venv/bin/python", "-"], at_home(easel, block(name, "python")))
     assert easel.stored(said.strip())

@@ -112,6 +112,10 @@ class Sim:
     def pending_faults(self):
         return self._call("GET", "/_sim/faults")
 
+    def release(self):
+        """Lets the oldest answer go on that a fault sse-hold holds back."""
+        self._call("POST", "/_sim/release")
+
     def stats(self):
         return self._call("GET", "/_sim/stats")
 

@@ -44,6 +44,10 @@ def act(sim, method, path, query, value):
         case ("DELETE", "/_sim/faults"):
             sim.queue.faults.clear()
             return 200, {}
+        case ("POST", "/_sim/release"):
+            sim.released += 1
+            sim.release()
+            return 200, {}
         case ("POST", "/_sim/defaults"):
             new = {k.replace("-", "_"): v for k, v in value.items()}
             if unknown := new.keys() - DEFAULTS:
@@ -63,6 +67,7 @@ def act(sim, method, path, query, value):
             sim.state.clear()
             sim.queue.faults.clear()
             sim.defaults.clear()
+            sim.released = 0
             return 200, {}
         case ("POST", "/_sim/quit"):
             sim.ended.set()

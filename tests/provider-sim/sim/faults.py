@@ -19,7 +19,9 @@ AT_ACCEPT = {"accept-then-close", "accept-silence", "accept-reset"}
 AT_HEAD = {"reset-early", "accept-then-close", "accept-reset"}
 CONTENT = set(KINDS) | {
     "bad-base64", "fewer", "more", "private-url", "slow-picture-url", "url-redirect", "no-pictures",
-    "sse-error", "sse-cut", "url-404-once",
+    "sse-error", "sse-flat-error", "sse-cut", "sse-cut-after", "sse-plain", "sse-refused", "sse-crlf", "sse-cr",
+    "sse-unnamed", "sse-late-type", "sse-bad-partial", "sse-comments", "sse-giant", "sse-done", "sse-hold",
+    "sse-silence", "sse-endless", "stall", "url-404-once",
     "task-fail", "task-moderated", "task-forever", "task-pending", "task-lost", "no-sync-text", "old-sync"}
 BODY = set(PAGES) | {
     "not-json", "wrong-type", "wrong-label", "no-type", "error-string", "errors-plural", "error-200",
@@ -35,8 +37,7 @@ OPTIONS = {
     "after", "rate", "chunk", "gap", "seconds", "bytes", "picture_bytes", "format", "size", "to", "which", "url",
     "url_fault", "misses", "type", "bought", "headers", "on", "times",
     "task_seconds", "task_limit", "task_id", "running", "succeeded", "failed", "words", "result", "sync", "shape", "quota",
-    "poll_fault", "poll_times",
-    "answer", "token_seconds"}
+    "poll_fault", "poll_times", "answer", "token_seconds", "sse_code", "chunks"}
 
 
 class UnknownFault(ValueError):
@@ -285,11 +286,23 @@ async def send_body(ex, head, body, pieces, framing):
         return b"%x\r\n%s\r\n" % (len(data), data) if framing == "chunked" else data
 
     if pieces is not None:
+        last = max((i for i, piece in enumerate(pieces) if not piece.startswith(b":")), default=0)
         await conn.send(head)
         for i, piece in enumerate(pieces):
             if i:
                 await conn.wait(ex.number("gap", 0))
+            if i == last and ex.fault.has("sse-hold"):
+                await ex.sim.hold(conn)
+            while i == last and ex.fault.has("sse-silence"):
+                await conn.wait(0.1)
+                if ex.fault.has("sse-comments"):
+                    await conn.send(framed(b": keep-alive\n\n"))
+            if ex.fault.has("stall") and i == int(ex.number("after", 2)):
+                await conn.wait(None)
             await conn.send(framed(piece))
+        while ex.fault.has("sse-endless"):
+            await conn.wait(0.1)
+            await conn.send(framed(b": keep-alive\n\n"))
         return
     if ex.fault.has("drip"):
         rate = ex.number("rate", 1)

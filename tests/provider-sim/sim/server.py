@@ -30,6 +30,7 @@ class Simulator:
         self.registry = Registry(dialect)
         self.defaults, self.tls, self.serial = {}, tls, 0
         self.state = {}  # what a dialect remembers between requests, by its name
+        self.held, self.released = [], 0  # answers that wait, and releases that wait for one
         self.connections = set()
         self.ended = asyncio.Event()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -70,6 +71,24 @@ class Simulator:
             task = asyncio.get_running_loop().create_task(self.serve(sock, self.recorder.connections))
             self.connections.add(task)
             task.add_done_callback(self.connections.discard)
+
+    async def hold(self, conn):
+        """Until the test says so: release() is for the one that waits longest, or for the next one."""
+        mine = object()
+        self.held.append(mine)
+        try:
+            while mine in self.held:
+                if self.released:
+                    self.release()
+                await conn.wait(0.01)
+        finally:
+            if mine in self.held:
+                self.held.remove(mine)
+
+    def release(self):
+        if self.held:
+            self.held.pop(0)
+            self.released = max(0, self.released - 1)
 
     async def serve(self, sock, number):
         loop = asyncio.get_running_loop()

@@ -271,3 +271,72 @@ test("a base URL that is an endpoint says what was meant", async () => {
   assert.ok(error instanceof OpenAI.NotFoundError);
   assert.match(error.error.hint.text, /\/v1\/images\/generations/);
 });
+
+// ---- chat ----
+
+const messages = [{ role: "user", content: prompt }];
+
+async function isPictureAt(url) {
+  assert.ok(url.startsWith(`${base}/files/`), url);
+  assert.ok(isPng(await (await fetch(url)).arrayBuffer()));
+}
+
+test("chat.completions.create makes a picture with an image model", async () => {
+  const answer = await client.chat.completions.create({ model: "gpt-image-1", messages, n: 2 });
+  const { message, finish_reason } = answer.choices[0];
+  assert.equal(finish_reason, "stop");
+  assert.equal(message.images.length, 2);
+  assert.equal(message.content, message.images.map((i) => `![image](${i.image_url.url})`).join("\n\n"));
+  assert.equal(answer.usage.total_tokens, answer.usage.prompt_tokens + answer.usage.completion_tokens);
+  assert.match(answer._request_id, /^req_/);
+  for (const image of message.images) await isPictureAt(image.image_url.url);
+});
+
+test("chat.completions.create streams a picture", async () => {
+  const stream = await client.chat.completions.create({
+    model: "gpt-image-1", messages, stream: true, stream_options: { include_usage: true },
+  });
+  let content = "", usage = null;
+  const images = [];
+  for await (const chunk of stream) {
+    content += chunk.choices[0]?.delta.content ?? "";
+    images.push(...(chunk.choices[0]?.delta.images ?? []));
+    usage = chunk.usage ?? usage;
+  }
+  assert.equal(content, `![image](${images[0].image_url.url})`);
+  assert.ok(usage.total_tokens > 0);
+  await isPictureAt(images[0].image_url.url);
+});
+
+test("the stream helper's final message keeps the pictures", async () => {
+  const message = await client.chat.completions.stream({ model: "gpt-image-1", messages }).finalMessage();
+  assert.equal(message.role, "assistant");
+  assert.equal(message.content, `![image](${message.images[0].image_url.url})`);
+});
+
+test("chat.completions.create with a model that writes, plain and streamed", async () => {
+  const plain = await client.chat.completions.create({ model: "gpt-4o-mini", messages, temperature: 0.1 });
+  assert.match(plain.choices[0].message.content, /^A lighthouse/);
+  let content = "";
+  for await (const chunk of await client.chat.completions.create({ model: "gpt-4o-mini", messages, stream: true })) {
+    content += chunk.choices[0]?.delta.content ?? "";
+  }
+  assert.equal(content, plain.choices[0].message.content);
+});
+
+for (const stream of [false, true]) {
+  test(`chat's errors are the SDK's, ${stream ? "streamed" : "plain"}`, async () => {
+    const error = await failure(client.chat.completions.create({ model: "gpt-4o-mini@status=401", messages, stream }));
+    assert.ok(error instanceof OpenAI.InternalServerError);
+    assert.equal(error.code, "upstream_auth_failed");
+  });
+}
+
+test("a stream that breaks off raises", async () => {
+  const stream = await client.chat.completions.create({
+    model: "gpt-4o-mini@truncate-chunked,after=0.5", messages, stream: true,
+  });
+  const error = await failure((async () => { for await (const _ of stream); })());
+  assert.ok(error instanceof OpenAI.APIError, error);
+  assert.equal(error.code, "upstream_truncated");
+});

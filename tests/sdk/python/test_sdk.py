@@ -330,3 +330,52 @@ def test_a_preflight_is_answered(easel, origin, allowed):
     names = {name.strip().lower() for name in answer.header("access-control-allow-headers").split(",")}
     assert asked <= names, asked - names
     assert answer.header("access-control-allow-origin") == (origin if allowed else None)
+
+
+# ---- chat ----
+
+MESSAGES = [{"role": "user", "content": PROMPT}]
+
+
+def test_chat_makes_a_picture_with_an_image_model(easel, client):
+    answer = client.chat.completions.create(model="gpt-image-1", messages=MESSAGES, n=2)
+    message = answer.choices[0].message
+    urls = [i["image_url"]["url"] for i in message.images]
+    assert len(urls) == 2 and answer.choices[0].finish_reason == "stop"
+    assert message.content == "\n\n".join(f"![image]({u})" for u in urls)
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+    assert all(easel.stored(u).startswith(b"\x89PNG") for u in urls)
+
+
+def test_chat_streams_a_picture(easel, client):
+    content, images, usage = "", [], None
+    for chunk in client.chat.completions.create(model="gpt-image-1", messages=MESSAGES, stream=True,
+                                                stream_options={"include_usage": True}):
+        if chunk.choices:
+            content += chunk.choices[0].delta.content or ""
+            images += getattr(chunk.choices[0].delta, "images", None) or []
+        usage = chunk.usage or usage
+    assert content == f"![image]({images[0]['image_url']['url']})" and usage.total_tokens > 0
+    assert easel.stored(images[0]["image_url"]["url"]).startswith(b"\x89PNG")
+
+
+def test_chat_with_a_model_that_writes(client):
+    plain = client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, temperature=0.1)
+    assert plain.choices[0].message.content.startswith("A lighthouse")
+    chunks = client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES, stream=True)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == plain.choices[0].message.content
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_chat_errors_are_the_sdks(client, stream):
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model="gpt-4o-mini@status=401", messages=MESSAGES, stream=stream)
+    assert caught.value.code == "upstream_auth_failed"
+
+
+def test_a_chat_stream_that_breaks_off_raises(client):
+    with pytest.raises(openai.APIError) as caught:
+        for _ in client.chat.completions.create(model="gpt-4o-mini@truncate-chunked,after=0.5", messages=MESSAGES,
+                                                stream=True):
+            pass
+    assert caught.value.code == "upstream_truncated"

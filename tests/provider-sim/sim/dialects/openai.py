@@ -4,6 +4,7 @@ import time
 from urllib.parse import unquote
 
 from . import Dialect, Route
+from .openai_chat import CHAT, completions
 from .openai_errors import ERRORS, HTML_BY_STATUS, INVALID
 from ..exchange import Answer, json_with_blobs, to_json
 from ..faults import parse
@@ -14,7 +15,6 @@ GPT = ("gpt-image-1", "gpt-image-1-mini", "gpt-image-1.5", "gpt-image-2")
 DALLE = ("dall-e-2", "dall-e-3")
 RELAYS = ("relay-data-url", "relay-url", "relay-url-data", "relay-404-once", "relay-escaped", "relay-error-200",
           "relay-empty", "relay-new-api", "relay-nulls", "relay-jpeg", "relay-async", "relay-no-created")
-CHAT = ("gpt-4o-mini",)  # in the list of models only
 
 SIZES = {"gpt": ("1024x1024", "1024x1536", "1536x1024", "auto"),
          "dall-e-2": ("256x256", "512x512", "1024x1024"),
@@ -351,25 +351,47 @@ def usage(fields, n):
 
 def stream(ex, fields, edit):
     """stream: true, GPT image models: partial pictures, then one completed event per picture."""
+    if ex.fault.has("sse-plain"):
+        return answer(ex, fields, ex.model, "gpt")
+    if ex.fault.has("sse-refused"):
+        return refuse(ex, "unknown_parameter", "stream", "Unknown parameter: 'stream'.")
     kind, events = "image_edit" if edit else "image_generation", []
     members = gpt_members(fields)
+    end = b"\r\n" if ex.fault.has("sse-crlf") else b"\r" if ex.fault.has("sse-cr") else b"\n"
 
     def event(name, value, blobs=()):
-        events.append(b"event: %s\ndata: %s\n\n" % (name.encode(), json_with_blobs({"type": name} | value, blobs)))
+        value = value | {"type": name} if ex.fault.has("sse-late-type") else {"type": name} | value
+        line = b"" if ex.fault.has("sse-unnamed", "sse-late-type") else b"event: %s%s" % (name.encode(), end)
+        events.append(b"%sdata: %s%s%s" % (line, json_with_blobs(value, blobs), end, end))
 
-    pictures = make_pictures(ex, fields, fields.get("n", 1))
+    count = fields.get("n", 1)
+    count = max(0, count - 1) if ex.fault.has("fewer") else count + 1 if ex.fault.has("more") else count
+    partials = int(fields.get("partial_images", 0))
+    pictures = make_pictures(ex, fields, partials + count)  # the partial ones first, each another picture
     common = {"b64_json": "@@BLOB-0@@", "created_at": int(time.time())} | members
-    for i in range(int(fields.get("partial_images", 0))):
-        event(f"{kind}.partial_image", common | {"partial_image_index": i}, [b64(ex, pictures[0])])
+    for i, picture in enumerate(pictures[:partials]):
+        event(f"{kind}.partial_image", common | {"partial_image_index": i},
+              [base64.b64encode(b"no picture") if ex.fault.has("sse-bad-partial") else b64(ex, picture)])
     if ex.fault.has("sse-error"):
+        code = ex.fault.options.get("sse_code", "server_error")
         value = {"type": "error", "error": {"message": "The server had an error while processing your request.",
-                                            "type": "server_error", "param": None, "code": "server_error"}}
+                                            "type": "server_error", "param": None, "code": code}}
         events.append(b"event: error\ndata: %s\n\n" % to_json(value))
+    elif ex.fault.has("sse-flat-error"):
+        events.append(b'event: error\ndata: {"message":"Out of GPUs","code":"server_error"}\n\n')
     elif not ex.fault.has("sse-cut"):
-        for picture in pictures:
+        for i, picture in enumerate(pictures[partials:]):
             event(f"{kind}.completed", common | {"usage": usage(fields, 1)}, [b64(ex, picture)])
+            if ex.fault.has("sse-cut-after"):
+                break
+    if ex.fault.has("sse-comments"):
+        events = [b": keep-alive\n\n"] + [part for e in events for part in (e, b": keep-alive\n\n")]
+    if ex.fault.has("sse-giant"):
+        events.insert(0, b'event: %s.progress\ndata: {"type":"progress","text":"%s"}\n\n' % (kind.encode(), b"x" * 1_000_000))
+    if ex.fault.has("sse-done"):
+        events.append(b"data: [DONE]\n\n")
     return Answer(200, b"", "text/event-stream; charset=utf-8", pieces=events or [b": no events\n\n"],
-                  pictures=len(pictures))
+                  pictures=count)
 
 
 async def task(ex):
@@ -404,6 +426,7 @@ DIALECT = Dialect(
     routes=[
         Route("POST", r"(?:/v1)?/images/generations", generations, "generate", spends=True),
         Route("POST", r"(?:/v1)?/images/edits", edits, "edit", spends=True),
+        Route("POST", r"(?:/v1)?/chat/completions", completions, "chat", spends=True),
         Route("GET", r"(?:/v1)?/models", list_models, "models"),
         Route("GET", r"(?:/v1)?/models/(.+)", one_model, "models"),
         Route("GET", r"(?:/v1)?/tasks/task_(\d+)", task, "task"),

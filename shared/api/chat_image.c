@@ -1,0 +1,259 @@
+#include "api/chat_image.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/chat_sources.h"
+#include "api/image_common.h"
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/tick.h"
+#include "http/reply.h"
+#include "http/sse.h"
+#include "job/prompt_log.h"
+#include "provider/provider.h"
+
+#define CONTENT_BYTES (IMAGES_MAX * (IMAGE_URL_BYTES + 16))
+
+struct chat {
+	struct request *r;
+	struct image_engine *g;
+	const struct chat_request *rq;
+	const char *model; /* as the caller named it: the answer says the same */
+	struct image_job *job;
+	struct sse sse;
+	struct tick tick;
+	char id[ID_TEXT + 16];
+	int64_t created;
+};
+
+/* ---- what the answer says ---- */
+
+/* The pictures in Markdown, a line between them. */
+static void
+add_content(const struct chat *c, struct buf *b)
+{
+	char url[IMAGE_URL_BYTES];
+
+	for (unsigned i = 0; i < c->job->call.nimages; i++) {
+		image_common_url(c->r, &c->job->call.images[i], url);
+		(void)buf_addf(b, "%s![image](%s)", i ? "\n\n" : "", url);
+	}
+}
+
+/* The same as objects, in the shape that OpenRouter and LiteLLM have. */
+static json_t *
+images_json(const struct chat *c)
+{
+	json_t *list = json_array();
+	char url[IMAGE_URL_BYTES];
+
+	for (unsigned i = 0; i < c->job->call.nimages; i++) {
+		image_common_url(c->r, &c->job->call.images[i], url);
+		(void)json_array_append_new(list,
+					    json_pack("{s:s, s:i, s:{s:s, s:s}}", "type",
+						      "image_url", "index", (int)i, "image_url",
+						      "url", url, "detail", "auto"));
+	}
+	return list;
+}
+
+/* Tokens as the provider counted them; 0 where it does not count. */
+static json_t *
+usage_json(const struct chat *c)
+{
+	const struct image_call *call = &c->job->call;
+	int64_t in = call->usage_input > 0 ? call->usage_input : 0;
+	int64_t out = call->usage_output > 0 ? call->usage_output : 0;
+
+	return json_pack("{s:I, s:I, s:I}", "prompt_tokens", (json_int_t)in, "completion_tokens",
+			 (json_int_t)out, "total_tokens",
+			 (json_int_t)(call->usage_total > in + out ? call->usage_total : in + out));
+}
+
+static int
+answer_whole(struct chat *c, struct err *e)
+{
+	AUTO(buf) content = BUF_INIT(CONTENT_BYTES);
+	json_t *message;
+
+	add_content(c, &content);
+	message = json_pack("{s:s, s:s, s:n, s:[], s:o}", "role", "assistant", "content",
+			    buf_str(&content), "refusal", "annotations", "images", images_json(c));
+	return reply_json(c->r, 200,
+			  json_pack("{s:s, s:s, s:I, s:s, s:[{s:i, s:o, s:n, s:s}], s:o}", "id",
+				    c->id, "object", "chat.completion", "created",
+				    (json_int_t)c->created, "model", c->model, "choices", "index",
+				    0, "message", message, "logprobs", "finish_reason", "stop",
+				    "usage", usage_json(c)),
+			  e);
+}
+
+/* ---- a stream ---- */
+
+static int
+send_json(struct chat *c, json_t *chunk, struct err *e)
+{
+	AUTO_FREE char *text = json_dumps(chunk, JSON_COMPACT);
+
+	json_decref(chunk);
+	return text ? sse_event(&c->sse, NULL, text, e) : err_set(e, ERR_INTERNAL, "out of memory");
+}
+
+/* A chunk without its choices; takes them. */
+static json_t *
+chunk_json(const struct chat *c, json_t *choices, json_t *usage)
+{
+	json_t *o = json_pack("{s:s, s:s, s:I, s:s, s:o}", "id", c->id, "object",
+			      "chat.completion.chunk", "created", (json_int_t)c->created, "model",
+			      c->model, "choices", choices);
+
+	/* Who asks for the usage is told null until it is there. */
+	if (c->rq->include_usage)
+		(void)json_object_set_new(o, "usage", usage ? usage : json_null());
+	else
+		json_decref(usage);
+	return o;
+}
+
+static int
+send_delta(struct chat *c, json_t *delta, const char *finish, struct err *e)
+{
+	json_t *choices = json_pack("[{s:i, s:o, s:n, s:s?}]", "index", 0, "delta", delta,
+				    "logprobs", "finish_reason", finish);
+
+	return send_json(c, chunk_json(c, choices, NULL), e);
+}
+
+static int
+send_pictures(struct chat *c, struct err *e)
+{
+	AUTO(buf) content = BUF_INIT(CONTENT_BYTES);
+
+	add_content(c, &content);
+	if (send_delta(c, json_pack("{s:s, s:s}", "role", "assistant", "content", ""), NULL, e) <
+		    0 ||
+	    send_delta(c, json_pack("{s:s}", "content", buf_str(&content)), NULL, e) < 0 ||
+	    send_delta(c, json_pack("{s:o}", "images", images_json(c)), NULL, e) < 0 ||
+	    send_delta(c, json_object(), "stop", e) < 0)
+		return -1;
+	if (c->rq->include_usage && send_json(c, chunk_json(c, json_array(), usage_json(c)), e) < 0)
+		return -1;
+	return sse_event(&c->sse, NULL, "[DONE]", e);
+}
+
+static void
+on_tick(void *self)
+{
+	struct chat *c = self;
+
+	c->tick.forsaken = !sse_keep_alive(&c->sse);
+}
+
+/* Pictures that came although not all did are in the error. */
+static json_t *
+came(const struct chat *c)
+{
+	return c->job->call.nimages ? json_pack("{s:o}", "images", image_common_list(c->r, c->job))
+				    : NULL;
+}
+
+static int
+stream(struct chat *c, struct err *e)
+{
+	struct tick *before;
+	int rc;
+
+	sse_init(&c->sse, c->r);
+	c->sse.nameless = true;
+	c->tick = (struct tick){ .fn = on_tick, .self = c, .every_us = sse_tick_us(&c->sse) };
+	c->tick.next_us = clock_us() + c->tick.every_us;
+	before = tick_set(&c->tick);
+	rc = image_common_run(c->r, c->g, c->job, e);
+	(void)tick_set(before);
+	if (!c->sse.begun)
+		image_common_headers(c->r, c->job);
+	if (rc == 0)
+		rc = send_pictures(c, e);
+	if (rc < 0 && !c->sse.left && c->sse.begun)
+		sse_error(&c->sse, e, came(c), NULL);
+	return rc;
+}
+
+/* ---- not a stream ---- */
+
+static int
+plain(struct chat *c, struct err *e)
+{
+	int rc = image_common_wait(c->r, c->g, c->job, e);
+
+	image_common_headers(c->r, c->job);
+	return rc == 0 ? answer_whole(c, e) : -1;
+}
+
+/* Pictures that came although not all did: the status is the error's, as on the images endpoints. */
+static int
+answer_incomplete(struct chat *c, struct err *e)
+{
+	json_t *error = error_json(e, request_lang(c->r), request_id(c->r));
+
+	(void)json_object_update_new(error, came(c));
+	reply_header(c->r, "x-should-retry", "false");
+	return reply_json(c->r, err_status(e), json_pack("{s:o}", "error", error), e);
+}
+
+static void
+log_detected(const struct chat *c)
+{
+	char prompt[PROMPT_LOG_BYTES];
+
+	prompt_log(c->g->config, c->job->rq->prompt, prompt);
+	log_info(request_id(c->r), "Image model detected: model=%s, prompt='%s', stream=%s",
+		 c->job->asked->id, prompt, c->rq->stream ? "True" : "False");
+}
+
+static int
+run(struct chat *c, struct err *e)
+{
+	int rc;
+
+	id_make("chatcmpl-", c->id, sizeof(c->id));
+	c->created = time(NULL);
+	log_detected(c);
+	rc = c->rq->stream ? stream(c, e) : plain(c, e);
+	if (rc < 0 && c->job->call.nimages && !c->sse.begun && e->kind != ERR_GONE)
+		rc = answer_incomplete(c, e);
+	image_call_done(&c->job->call);
+	return rc;
+}
+
+int
+chat_image(struct request *r, struct image_engine *g, const struct chat_request *rq,
+	   const struct model_conf *model, struct err *e)
+{
+	__attribute__((cleanup(chat_turn_done))) struct chat_turn turn = { 0 };
+	AUTO(chat_sources) sources = { 0 };
+	struct image_request image;
+	struct image_job job = { .rq = &image,
+				 .asked = model,
+				 .request_id = request_id(r),
+				 .key_id = request_principal(r)->id,
+				 .deadline = *request_deadline(r),
+				 .budget_ms = request_budget_ms(r),
+				 .ledger = request_ledger(r) };
+	struct chat c = {
+		.r = r, .g = g, .rq = rq, .model = rq->model ? rq->model : model->id, .job = &job
+	};
+	const struct image_caps *caps = provider_driver_of(model)->caps(model->upstream_model);
+
+	if (chat_turn_read(rq, &turn, e) < 0 || chat_image_params(rq, &image, e) < 0 ||
+	    chat_sources_take(r, g->files, &turn, caps->sources_max, &sources, e) < 0)
+		return -1;
+	image.prompt = turn.prompt;
+	image.stream = rq->stream;
+	image.sources = sources.v;
+	image.nsources = sources.n;
+	return run(&c, e);
+}

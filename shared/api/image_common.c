@@ -1,0 +1,121 @@
+#include "api/image_common.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/tick.h"
+#include "http/reply.h"
+#include "job/intent.h"
+
+#define LOOK_US 1000000
+
+struct watch {
+	struct request *r;
+	struct tick tick;
+};
+
+/* The caller has its answer. */
+static void
+forget(void *intent)
+{
+	intent_release(intent);
+}
+
+int
+image_common_run(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
+{
+	int rc;
+
+	if (request_images_take(r, job->rq->n, e) < 0)
+		return -1;
+	rc = image_run(g, job, e);
+	request_after(r, forget, job->intent);
+	request_images_came(r, job->call.nimages);
+	return rc;
+}
+
+/* A plain request has nothing to send while it waits, but whoever has left need not wait in a line. */
+static void
+look(void *self)
+{
+	struct watch *w = self;
+
+	w->tick.forsaken = request_is_left(w->r);
+}
+
+int
+image_common_wait(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
+{
+	struct watch w = { .r = r, .tick = { .fn = look, .self = &w, .every_us = LOOK_US } };
+	struct tick *before;
+	int rc;
+
+	w.tick.next_us = clock_us() + LOOK_US;
+	before = tick_set(&w.tick);
+	rc = image_common_run(r, g, job, e);
+	(void)tick_set(before);
+	return rc;
+}
+
+void
+image_common_headers(struct request *r, const struct image_job *job)
+{
+	char receipt[1500];
+
+	if (job->model)
+		reply_header(r, "x-easel-model", "%s", job->model->id);
+	if (job->attempts) {
+		reply_header(r, "x-easel-attempts", "%u", job->attempts);
+		reply_header(r, "x-easel-mode", "%s", job->mode);
+	}
+	receipt_text(&job->receipt, receipt, sizeof(receipt));
+	if (receipt[0])
+		reply_header(r, "x-easel-params", "%s", receipt);
+}
+
+/* Escaped by the library that reads it everywhere else. */
+void
+image_common_member(struct buf *b, const char *name, const char *value)
+{
+	json_t *s = json_string(value);
+	AUTO_FREE char *quoted = json_dumps(s, JSON_ENCODE_ANY);
+
+	json_decref(s);
+	if (quoted)
+		(void)buf_addf(b, ",\"%s\":%s", name, quoted);
+}
+
+void
+image_common_usage(struct buf *b, const struct image_usage *u)
+{
+	(void)buf_addf(b,
+		       ",\"usage\":{\"total_tokens\":%lld,\"input_tokens\":%lld,"
+		       "\"output_tokens\":%lld,\"input_tokens_details\":{"
+		       "\"text_tokens\":%lld,\"image_tokens\":%lld}}",
+		       (long long)u->total, (long long)u->input, (long long)u->output,
+		       (long long)u->input_text, (long long)u->input_image);
+}
+
+void
+image_common_url(const struct request *r, const struct picture *p, char out[IMAGE_URL_BYTES])
+{
+	char base[IMAGE_URL_BYTES - PICTURE_PATH], path[PICTURE_PATH];
+
+	request_base_url(r, base, sizeof(base));
+	picture_path(p, path);
+	(void)snprintf(out, IMAGE_URL_BYTES, "%s%s", base, path);
+}
+
+json_t *
+image_common_list(const struct request *r, const struct image_job *job)
+{
+	json_t *images = json_array();
+	char url[IMAGE_URL_BYTES];
+
+	for (unsigned i = 0; i < job->call.nimages; i++) {
+		image_common_url(r, &job->call.images[i], url);
+		(void)json_array_append_new(images, json_pack("{s:s}", "url", url));
+	}
+	return images;
+}

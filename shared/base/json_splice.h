@@ -1,0 +1,19 @@
+#ifndef EASEL_BASE_JSON_SPLICE_H
+#define EASEL_BASE_JSON_SPLICE_H
+/*
+ * json_splice - changes one member of a JSON text and leaves every other byte as it is
+ *
+ * What is handed on for somebody else is not written anew: numbers would lose digits, and large bodies cost
+ * time.  Thread-safe.
+ */
+#include <stddef.h>
+
+/*
+ * A copy of `text`, a valid JSON object without duplicate keys, in which the member `name` (ASCII, nothing to
+ * escape) is the string `value`; added at the beginning where there is none.  The caller's, NUL-terminated,
+ * *length its bytes.  NULL: out of memory.
+ */
+char *json_splice_string(const char *text, size_t n, const char *name, const char *value,
+			 size_t *length);
+
+#endif

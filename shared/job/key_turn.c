@@ -1,0 +1,121 @@
+#include "job/key_turn.h"
+
+#include "job/aside.h"
+#include "job/retry.h"
+
+/*
+ * A provider's keys in their order; a token, or the e-mail address of an account, is the only one; ""
+ * where none is needed.
+ */
+void
+key_turn_init(struct key_turn *t, const struct model_conf *m)
+{
+	static const char *const none = "";
+	const struct provider_conf *p = m->provider_conf;
+
+	*t = (struct key_turn){ .model = m, .keys = (const char *const *)p->api_keys.v };
+	t->nkeys = p->api_keys.n < SLOT_KEYS_MAX ? (unsigned)p->api_keys.n : SLOT_KEYS_MAX;
+	if (t->nkeys)
+		return;
+	t->nkeys = 1;
+	t->keys = p->token ? (const char *const *)&p->token : &none;
+	if (p->email && *p->email && p->password && !**t->keys) {
+		t->keys = (const char *const *)&p->email;
+		t->password = p->password;
+	}
+}
+
+int64_t
+key_turn_wait_ms(const struct key_turn *t, unsigned k)
+{
+	if (t->used[k] >= RETRY_ATTEMPTS_MAX)
+		return -1;
+	return t->nkeys > 1 ? aside_ms(t->keys[k], t->model) : 0;
+}
+
+int64_t
+key_turn_soonest_ms(const struct key_turn *t)
+{
+	int64_t soonest = -1;
+
+	for (unsigned k = 0; k < t->nkeys; k++) {
+		int64_t ms = key_turn_wait_ms(t, k);
+
+		if (ms >= 0 && (soonest < 0 || ms < soonest))
+			soonest = ms;
+	}
+	return soonest;
+}
+
+/* The numbers of the keys that may be used now, in their order. */
+static unsigned
+keys_ready(const struct key_turn *t, unsigned ready[SLOT_KEYS_MAX])
+{
+	unsigned n = 0;
+
+	for (unsigned k = 0; k < t->nkeys; k++)
+		if (key_turn_wait_ms(t, k) == 0)
+			ready[n++] = k;
+	return n;
+}
+
+bool
+key_turn_ready(const struct key_turn *t)
+{
+	unsigned ready[SLOT_KEYS_MAX];
+
+	return keys_ready(t, ready) > 0;
+}
+
+static int
+take_slot(const struct key_turn *t, const unsigned *ready, unsigned n, struct slot *slot,
+	  const struct deadline *until, struct ledger *ledger, struct err *e)
+{
+	const struct provider_conf *p = t->model->provider_conf;
+	struct deadline d = { .at_us = until->at_us - SUBMIT_LEAST_MS * 1000 };
+	const char *keys[SLOT_KEYS_MAX];
+	struct slot_wish wish = { p->name, keys, n, p->concurrency };
+	int64_t start_us = clock_us();
+	int rc;
+
+	for (unsigned i = 0; i < n; i++)
+		keys[i] = t->keys[ready[i]];
+	rc = slot_take(slot, &wish, &d, e);
+	ledger->us[LEDGER_WAIT] += clock_us() - start_us;
+	return rc;
+}
+
+int
+key_turn_take(struct key_turn *t, struct slot *slot, const struct deadline *d,
+	      struct ledger *ledger, struct err *e)
+{
+	for (;;) {
+		unsigned ready[SLOT_KEYS_MAX], n = keys_ready(t, ready), k;
+		int probe = -1;
+
+		if (!n && t->tried)
+			return -1;
+		if (!n) {
+			probe = aside_probe(t->keys, t->nkeys, t->model);
+			if (probe < 0)
+				return aside_error(t->keys, t->nkeys, t->model, e);
+			ready[n++] = (unsigned)probe;
+		}
+		if (t->model->provider_conf->concurrency <= 0)
+			return (int)ready[0];
+		if (take_slot(t, ready, n, slot, d, ledger, e) < 0)
+			return -1;
+		k = ready[slot->key];
+		/* Others may have learned something about it while we waited. */
+		if (probe >= 0 || key_turn_wait_ms(t, k) == 0)
+			return (int)k;
+		slot_done(slot);
+	}
+}
+
+void
+key_turn_use(struct key_turn *t, unsigned k)
+{
+	t->tried = true;
+	t->used[k]++;
+}

@@ -1,0 +1,30 @@
+#ifndef EASEL_PROVIDER_CHAT_CALL_H
+#define EASEL_PROVIDER_CHAT_CALL_H
+/*
+ * chat_call - one POST {base_url}/chat/completions
+ *
+ * For dialects that have it: openai, modelscope, grok's official API.  The receiver and the judgement are the
+ * caller's.  Thread-safe.
+ */
+#include "net/upstream.h"
+#include "provider/provider.h"
+
+/* Does the provider have chat at all? */
+bool chat_call_possible(const struct provider_conf *p);
+
+struct chat_call {
+	const struct provider_conf *provider;
+	const char *credential; /* "": none */
+	const char *body;       /* JSON */
+	size_t body_len;
+	bool stream;     /* the answer is to be an event stream */
+	int64_t idle_ms; /* as in struct upstream_req */
+	const struct deadline *deadline;
+	struct ledger *ledger;
+};
+
+/* As upstream_call(). */
+int chat_call(const struct chat_call *call, const struct upstream_body *receiver,
+	      struct upstream_head *head, struct err *e);
+
+#endif
