@@ -12,7 +12,7 @@ CFLAGS  ?= -O2 -g
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
-PKGS      = openssl libcurl sqlite3 jansson
+PKGS      = openssl libcurl sqlite3 jansson libsodium libzip
 CPPFLAGS += -D_GNU_SOURCE -Ishared -DEASEL_VERSION='"$(VERSION)"'
 WARN      = -Wall -Wextra -Wshadow -Wwrite-strings -Wformat=2 -Wvla -Wno-missing-field-initializers \
             $(if $(WERROR),-Werror)
@@ -80,7 +80,7 @@ $(BUILD)/libexec/easel-image: $(img_src:%.c=$(BUILD)/obj/%.o) $(LIB)
 
 $(units): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 	$(call say,LD )
-	$(Q)mkdir -p $(@D) && $(link) $(LIBS) -lcmocka
+	$(Q)mkdir -p $(@D) && $(link) $(LIBS) -lcmocka -lz
 
 units: $(units)
 

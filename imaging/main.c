@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "blend.h"
 #include "convert.h"
 #include "draw.h"
 #include "encode.h"
+#include "reshape.h"
 #include "sandbox.h"
 
 #ifdef EASEL_SANITIZED
@@ -46,6 +48,10 @@ draw_and_encode(const struct order *o, struct fault *f)
 
 	if (!pixels)
 		return fault_set(f, IMAGING_NO_ROOM, "out of memory");
+	if (o->over && blend(o, IMAGING_FD_IN, pixels, f) < 0) {
+		free(pixels);
+		return -1;
+	}
 	image = vips_image_new_from_memory(pixels, (size_t)o->width * o->height * 3, (int)o->width,
 					   (int)o->height, 3, VIPS_FORMAT_UCHAR);
 	if (!image)
@@ -71,6 +77,10 @@ work(struct fault *f)
 	switch (o.op) {
 	case ORDER_DRAW: return draw_and_encode(&o, f);
 	case ORDER_CONVERT: return convert(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
+	case ORDER_RESIZE: return resize(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
+	case ORDER_MASK: return mask(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
+	case ORDER_THUMBNAIL: return thumbnail(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
+	case ORDER_STRIP: return strip(&o, IMAGING_FD_IN, IMAGING_FD_OUT, f);
 	case ORDER_SELFTEST: break;
 	}
 	return sandbox_selftest(IMAGING_FD_OUT, f);

@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # What must be there as a package: headers and modules have no command to look for.
-packages='libfcgi-dev libcurl4-openssl-dev libssl-dev libsqlite3-dev libjansson-dev libvips-dev
+packages='libfcgi-dev libcurl4-openssl-dev libssl-dev libsqlite3-dev libjansson-dev libsodium-dev libzip-dev libvips-dev
 	libseccomp-dev libtomlplusplus-dev lighttpd lighttpd-mod-openssl ca-certificates'
 # What may come from anywhere as long as the command is found: command=package.
 commands='gcc=gcc g++=g++ make=make pkg-config=pkg-config curl=curl jq=jq sqlite3=sqlite3 git=git'
@@ -18,7 +18,7 @@ with_tests=
 case ${1-} in
 --test)
 	with_tests=1
-	packages="$packages libcmocka-dev"
+	packages="$packages libcmocka-dev zlib1g-dev"
 	commands="$commands clang=clang clang-format=clang-format clang-tidy=clang-tidy
 		cppcheck=cppcheck shellcheck=shellcheck python3=python3 node=nodejs npm=npm
 		nginx=nginx-light apache2=apache2-bin wrk=wrk file=file webpinfo=webp openssl=openssl spawn-fcgi=spawn-fcgi

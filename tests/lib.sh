@@ -75,7 +75,7 @@ open_call() {
 	GET) ;;
 	*)
 		case " $*" in
-		*' --data'*) ;;
+		*' --data'* | *' --form'*) ;;
 		*) set -- --header 'Content-Length: 0' "$@" ;;
 		esac
 		set -- --request "$call_method" "$@"

@@ -30,6 +30,10 @@ X(ERR_JSON, 400, "invalid_request_error", "invalid_json", PARTY_CLIENT, 0, \
   "The body is not valid JSON: {about}", "请求体不是合法的 JSON：{about}", \
   "Send one JSON object, UTF-8, with Content-Type: application/json.", \
   "请发送一个 UTF-8 编码的 JSON 对象，并设置 Content-Type: application/json。", NULL) \
+X(ERR_MULTIPART, 400, "invalid_request_error", "invalid_multipart", PARTY_CLIENT, 0, \
+  "The multipart body cannot be read: {about}.", "无法读取 multipart 请求体：{about}。", \
+  "Let your HTTP library set Content-Type: multipart/form-data with its boundary; with curl, use --form.", \
+  "请让 HTTP 库自行设置带 boundary 的 Content-Type: multipart/form-data；使用 curl 时请用 --form。", NULL) \
 X(ERR_DUPLICATE_KEY, 400, "invalid_request_error", "duplicate_key", PARTY_CLIENT, 0, \
   "The key '{param}' stands twice in the body.", "请求体中的键“{param}”重复出现。", \
   "Send each key once.", "每个键只能出现一次。", NULL) \

@@ -1,410 +1,16 @@
 #include "files/imaging.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/json.h"
-#include "base/tick.h"
+#include "base/cleanup.h"
+#include "files/imaging_run.h"
 #include "files/imaging_wire.h"
-#include "files/sink.h"
-
-#define HELPERS_MAX 2     /* at once in this process */
-#define READ_BYTES  65536 /* a pipe's capacity */
-#define PATH_BYTES  1024
-
-static char helper[PATH_BYTES];
-
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t left;
-	unsigned running;
-} turn = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
-
-/* One run of the helper. */
-struct run {
-	json_t *order;
-	int in;            /* borrowed; -1: none */
-	const char *doing; /* for people: "the picture was being drawn" */
-	const char *stage;
-	bool bought;  /* the picture that this is about has been paid for */
-	pid_t pid;    /* 0: not running */
-	int out, why; /* a pipe's reading end; a memory file */
-};
-
-static int
-failed(const struct run *r, struct err *e)
-{
-	e->stage = r->stage;
-	e->may_have_been_billed = r->bought;
-	return -1;
-}
-
-static int
-failed_internally(const struct run *r, const char *what, struct err *e)
-{
-	int error = errno;
-
-	(void)err_set(e, ERR_INTERNAL, "the image helper did not work");
-	err_detail(e, "%s: %s", what, strerror(error));
-	return failed(r, e);
-}
-
-static int
-failed_late(const struct run *r, struct err *e)
-{
-	(void)err_set(e, ERR_DEADLINE, "%s", r->doing);
-	e->party = PARTY_GATEWAY + 1;
-	return failed(r, e);
-}
-
-static bool
-try_helper(const char *folder, size_t n, const char *rest)
-{
-	int len = snprintf(helper, sizeof(helper), "%.*s%s", (int)n, folder, rest);
-
-	return len > 0 && (size_t)len < sizeof(helper) && access(helper, X_OK) == 0;
-}
-
-int
-imaging_init(struct err *e)
-{
-	static const char *const beside[] = { "/easel-image", "/../libexec/easel-image",
-					      "/../libexec/easel/easel-image" };
-	const char *given = getenv("EASEL_LIBEXEC");
-	char self[PATH_BYTES];
-	ssize_t n;
-
-	if (given && *given) {
-		if (try_helper(given, strlen(given), "/easel-image"))
-			return 0;
-	} else if ((n = readlink("/proc/self/exe", self, sizeof(self))) > 0 &&
-		   (size_t)n < sizeof(self)) {
-		while (n > 0 && self[n - 1] != '/')
-			n--;
-		for (size_t i = 0; i < sizeof(beside) / sizeof(*beside); i++)
-			if (try_helper(self, (size_t)n, beside[i] + 1))
-				return 0;
-	}
-	helper[0] = '\0';
-	return err_set(e, ERR_CONFIG, "the program easel-image is not installed beside this one.");
-}
-
-static int
-turn_take(const struct run *r, const struct deadline *d, struct err *e)
-{
-	bool mine;
-
-	for (;;) {
-		struct deadline soon = deadline_sooner(d, tick_wait_ms(deadline_left_ms(d)));
-		struct timespec until = { soon.at_us / 1000000, soon.at_us % 1000000 * 1000 };
-		int rc = 0;
-
-		pthread_mutex_lock(&turn.lock);
-		while (turn.running >= HELPERS_MAX && rc == 0)
-			rc = pthread_cond_clockwait(&turn.left, &turn.lock, CLOCK_MONOTONIC,
-						    &until);
-		mine = turn.running < HELPERS_MAX;
-		turn.running += mine;
-		pthread_mutex_unlock(&turn.lock);
-		if (mine)
-			return 0;
-		if (deadline_over(d))
-			return failed_late(r, e);
-		tick();
-	}
-}
-
-static void
-turn_leave(void)
-{
-	pthread_mutex_lock(&turn.lock);
-	turn.running--;
-	pthread_cond_signal(&turn.left);
-	pthread_mutex_unlock(&turn.lock);
-}
-
-/*
- * Moves a descriptor above the numbers that the helper's own get: a dup2() onto one of those must not
- * overwrite a source that is still needed.
- */
-static int
-above(int fd)
-{
-	int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, IMAGING_FD__MAX);
-
-	if (fd >= 0)
-		(void)close(fd);
-	return high;
-}
-
-static int
-order_file(const struct run *r)
-{
-	AUTO_FREE char *text = json_dumps(r->order, JSON_COMPACT);
-	int fd = above(memfd_create("order", MFD_CLOEXEC));
-	size_t len = text ? strlen(text) : 0;
-
-	if (text && fd >= 0 && write(fd, text, len) == (ssize_t)len && lseek(fd, 0, SEEK_SET) == 0)
-		return fd;
-	cleanup_fd(&fd);
-	return -1;
-}
-
-/* The descriptors that the helper is given, each under its number there. */
-struct ends {
-	int order, why, in, out;
-};
-
-static void
-ends_done(struct ends *f)
-{
-	const int all[] = { f->order, f->why, f->in, f->out };
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
-		cleanup_fd(&all[i]);
-}
-
-static int
-spawn_with(struct run *r, const struct ends *f)
-{
-	char *const argv[] = { (char *)"easel-image", NULL };
-	char *const envp[] = { (char *)"LC_ALL=C", NULL };
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	int rc;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	if (posix_spawn_file_actions_init(&files) != 0)
-		return -1;
-	if (posix_spawnattr_init(&attr) != 0) {
-		posix_spawn_file_actions_destroy(&files);
-		return -1;
-	}
-	/*
-	 * A group of its own: what a terminal sends to everybody is for us to act on, and the helper
-	 * dies with the thread that waits for it.  SIGPIPE and the like are as in a fresh program.
-	 */
-	rc = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-						     POSIX_SPAWN_SETSIGDEF);
-	rc |= posix_spawnattr_setpgroup(&attr, 0);
-	rc |= posix_spawnattr_setsigmask(&attr, &none);
-	rc |= posix_spawnattr_setsigdefault(&attr, &all);
-	rc |= posix_spawn_file_actions_adddup2(&files, f->order, IMAGING_FD_ORDER);
-	rc |= posix_spawn_file_actions_adddup2(&files, f->why, 1);
-	rc |= posix_spawn_file_actions_adddup2(&files, f->why, IMAGING_FD_WHY);
-	rc |= posix_spawn_file_actions_adddup2(&files, f->in, IMAGING_FD_IN);
-	rc |= posix_spawn_file_actions_adddup2(&files, f->out, IMAGING_FD_OUT);
-	rc |= posix_spawn_file_actions_addclosefrom_np(&files, IMAGING_FD__MAX);
-	if (!rc)
-		rc = posix_spawn(&r->pid, helper, &files, &attr, argv, envp);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&files);
-	if (rc) {
-		r->pid = 0;
-		errno = rc;
-		return -1;
-	}
-	return 0;
-}
-
-static int
-run_start(struct run *r, struct err *e)
-{
-	AUTO(ends) f = { -1, -1, -1, -1 };
-	int pipes[2];
-
-	if (!helper[0]) {
-		errno = ENOENT;
-		return failed_internally(r, "imaging_init", e);
-	}
-	if ((f.order = order_file(r)) < 0)
-		return failed_internally(r, "order", e);
-	if ((f.why = above(memfd_create("why", MFD_CLOEXEC))) < 0 ||
-	    (f.in = fcntl(r->in >= 0 ? r->in : f.order, F_DUPFD_CLOEXEC, IMAGING_FD__MAX)) < 0 ||
-	    pipe2(pipes, O_CLOEXEC) < 0)
-		return failed_internally(r, "descriptors", e);
-	r->out = pipes[0];
-	if ((f.out = above(pipes[1])) < 0)
-		return failed_internally(r, "descriptors", e);
-	if (spawn_with(r, &f) < 0)
-		return failed_internally(r, helper, e);
-	r->why = f.why;
-	f.why = -1;
-	return 0;
-}
-
-/* Ends the helper if it has not ended itself, and forgets it.  The status, or -1: lost. */
-static int
-run_reap(struct run *r)
-{
-	int status = -1;
-
-	if (!r->pid)
-		return -1;
-	/*
-	 * After the end of its output a good helper is in the kernel's hands already and keeps its exit
-	 * status; one that has only closed the pipe must not keep us.  (The process is not reaped yet,
-	 * so the number is still its own.)
-	 */
-	(void)kill(r->pid, SIGKILL);
-	while (waitpid(r->pid, &status, 0) < 0)
-		if (errno != EINTR) {
-			status = -1;
-			break;
-		}
-	r->pid = 0;
-	return status;
-}
-
-static void
-run_done(struct run *r)
-{
-	(void)run_reap(r);
-	cleanup_fd(&r->out);
-	cleanup_fd(&r->why);
-	json_decref(r->order);
-	r->order = NULL;
-	r->out = r->why = -1;
-}
-
-/* Until there is something to read, or the end. */
-static int
-run_wait(const struct run *r, const struct deadline *d, struct err *e)
-{
-	struct pollfd p = { .fd = r->out, .events = POLLIN };
-
-	for (;;) {
-		int64_t left = deadline_left_ms(d);
-		int n = poll(&p, 1, (int)tick_wait_ms(left > 3600000 ? 3600000 : left));
-
-		tick();
-		if (n > 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return failed_internally(r, "poll", e);
-		if (deadline_over(d))
-			return failed_late(r, e);
-	}
-}
-
-static int
-run_read(const struct run *r, char *piece, struct sink *sink, const struct deadline *d,
-	 struct err *e)
-{
-	for (;;) {
-		ssize_t n;
-
-		if (run_wait(r, d, e) < 0)
-			return -1;
-		n = read(r->out, piece, READ_BYTES);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return failed_internally(r, "read", e);
-		if (n == 0)
-			return 0;
-		if (sink_bytes(sink, piece, (size_t)n, e) < 0)
-			return failed(r, e);
-	}
-}
-
-/* What the helper's end means; `status` is waitpid's. */
-static int
-judge(const struct run *r, int status, struct err *e)
-{
-	char why[200];
-	ssize_t n;
-
-	if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == IMAGING_OK)
-		return 0;
-	n = pread(r->why, why, sizeof(why) - 1, 0);
-	why[n > 0 ? n : 0] = '\0';
-	why[strcspn(why, "\n")] = '\0';
-	if (status >= 0 && WIFEXITED(status)) {
-		switch (WEXITSTATUS(status)) {
-		case IMAGING_BAD_PICTURE:
-			(void)err_set(e, ERR_RESULT_NOT_IMAGE, "it cannot be decoded");
-			break;
-		case IMAGING_TOO_LARGE:
-			(void)err_set(e, ERR_UP_TOO_LARGE, "it has too many pixels");
-			break;
-		case IMAGING_NO_ROOM:
-			(void)err_set(e, ERR_INTERNAL, "the image helper ran out of memory");
-			break;
-		default: (void)err_set(e, ERR_INTERNAL, "the image helper failed"); break;
-		}
-		err_detail(e, "easel-image exit %d: %s", WEXITSTATUS(status), why);
-		return failed(r, e);
-	}
-	if (status >= 0 && WTERMSIG(status) == SIGXCPU)
-		(void)err_set(e, ERR_INTERNAL, "the image helper took too much time");
-	else if (status >= 0 && r->in >= 0 && WTERMSIG(status) != SIGKILL)
-		/* What makes a decoder crash is no picture. */
-		(void)err_set(e, ERR_RESULT_NOT_IMAGE, "decoding it makes the decoder crash");
-	else
-		(void)err_set(e, ERR_INTERNAL, "the image helper was killed");
-	err_detail(e, "easel-image status %#x: %s", (unsigned)status, why);
-	return failed(r, e);
-}
-
-static int
-run_in_turn(struct run *r, struct filestore *fs, struct picture *out, const struct deadline *d,
-	    struct err *e)
-{
-	char *piece = malloc(READ_BYTES);
-	struct sink sink;
-	int rc;
-
-	sink_init(&sink, fs);
-	rc = piece ? run_start(r, e) : failed_internally(r, "malloc", e);
-	if (rc == 0)
-		rc = run_read(r, piece, &sink, d, e);
-	if (rc == 0)
-		rc = judge(r, run_reap(r), e);
-	if (rc == 0 && sink_finish(&sink, out, e) < 0)
-		rc = failed(r, e);
-	/* Before the turn is left: at most two helpers are alive. */
-	(void)run_reap(r);
-	sink_done(&sink);
-	free(piece);
-	return rc;
-}
-
-static int
-run(struct run *r, struct filestore *fs, struct picture *out, const struct deadline *d,
-    struct err *e)
-{
-	int rc;
-
-	if (deadline_over(d))
-		rc = failed_late(r, e);
-	else if (!r->order)
-		rc = failed_internally(r, "order", e);
-	else if ((rc = turn_take(r, d, e)) == 0) {
-		rc = run_in_turn(r, fs, out, d, e);
-		turn_leave();
-	}
-	run_done(r);
-	return rc;
-}
 
 int
 imaging_draw(struct filestore *fs, const struct imaging_draw *what, struct picture *out,
 	     const struct deadline *d, struct err *e)
 {
-	struct run r = {
+	struct imaging_run r = {
 		.order = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "op", "draw", "prompt",
 				   what->prompt, "seed", (json_int_t)what->seed, "index",
 				   (json_int_t)what->index, "width", (json_int_t)what->width,
@@ -419,7 +25,11 @@ imaging_draw(struct filestore *fs, const struct imaging_draw *what, struct pictu
 
 	if (what->compression >= 0)
 		(void)json_object_set_new(r.order, "quality", json_integer(what->compression));
-	if (run(&r, fs, out, d, e) == 0)
+	if (what->over) {
+		r.in = what->over->fd;
+		(void)json_object_set_new(r.order, "over", json_true());
+	}
+	if (imaging_run(&r, fs, &(struct imaging_result){ .stored = out }, d, e) == 0)
 		return 0;
 	/* Nobody sent us this picture: that it is none is our own mistake. */
 	if (e->kind == ERR_RESULT_NOT_IMAGE)
@@ -427,26 +37,131 @@ imaging_draw(struct filestore *fs, const struct imaging_draw *what, struct pictu
 	return -1;
 }
 
+/* From one stored picture to another. */
+static int
+stored_to_stored(struct filestore *fs, json_t *order, const char *doing, const struct picture *in,
+		 struct picture *out, const struct deadline *d, struct err *e)
+{
+	struct imaging_result result = { .stored = out };
+	AUTO_FD int fd = filestore_read(fs, in, e);
+	struct imaging_run r = { .order = order,
+				 .in = fd,
+				 .doing = doing,
+				 .stage = "store",
+				 .bought = true,
+				 .out = -1,
+				 .why = -1 };
+
+	if (fd >= 0)
+		return imaging_run(&r, fs, &result, d, e);
+	json_decref(order);
+	return imaging_failed(&r, e);
+}
+
 int
 imaging_convert(struct filestore *fs, const struct picture *in, enum picture_type type,
 		int compression, struct picture *out, const struct deadline *d, struct err *e)
 {
-	AUTO_FD int fd = -1;
-	struct run r = {
-		.order = json_pack("{s:s, s:s}", "op", "convert", "format", picture_format(type)),
-		.doing = "the picture was being converted",
-		.stage = "store",
-		.bought = true,
-		.out = -1,
-		.why = -1,
-	};
+	json_t *order = json_pack("{s:s, s:s}", "op", "convert", "format", picture_format(type));
 
 	if (compression >= 0)
-		(void)json_object_set_new(r.order, "quality", json_integer(compression));
-	fd = r.in = filestore_read(fs, in, e);
-	if (fd < 0) {
-		run_done(&r);
-		return failed(&r, e);
+		(void)json_object_set_new(order, "quality", json_integer(compression));
+	return stored_to_stored(fs, order, "the picture was being converted", in, out, d, e);
+}
+
+int
+imaging_thumbnail(struct filestore *fs, const struct picture *in, uint32_t side,
+		  struct picture *out, const struct deadline *d, struct err *e)
+{
+	json_t *order = json_pack("{s:s, s:I, s:s}", "op", "thumbnail", "side", (json_int_t)side,
+				  "format", picture_format(PICTURE_WEBP));
+
+	return stored_to_stored(fs, order, "the thumbnail was being made", in, out, d, e);
+}
+
+/* ---- input pictures ---- */
+
+/* The picture is the caller's: what is wrong with it is for the caller to mend, and nothing was bought. */
+static int
+blame_input(const struct source *in, uint64_t pixels, const char *param, const char *expected,
+	    struct err *e)
+{
+	char detail[sizeof(e->detail)], text[96];
+
+	e->may_have_been_billed = false;
+	if (e->kind != ERR_RESULT_NOT_IMAGE && e->kind != ERR_UP_TOO_LARGE)
+		return -1;
+	(void)snprintf(detail, sizeof(detail), "%s", e->detail);
+	if (e->kind == ERR_UP_TOO_LARGE) {
+		(void)snprintf(text, sizeof(text), "at most %llu pixels in '%s'",
+			       (unsigned long long)pixels, param);
+		(void)err_field(e, ERR_BODY_TOO_LARGE, param, text, "%ux%u", in->width, in->height);
+	} else {
+		(void)err_field(e, ERR_VALUE, param, expected, "%s",
+				e->about[0] == 'n' ? "one without any transparency"
+						   : "a damaged one");
 	}
-	return run(&r, fs, out, d, e);
+	err_detail(e, "%s", detail);
+	e->stage = "validate";
+	return -1;
+}
+
+static int
+source_to_source(struct filestore *fs, json_t *order, const struct source *in, const char *param,
+		 const char *expected, struct source *out, const struct deadline *d, struct err *e)
+{
+	struct imaging_result result = { .source = out };
+	uint64_t pixels = filestore_image_pixels(fs);
+	struct imaging_run r = { .order = order,
+				 .in = in->fd,
+				 .doing = "an input picture was being prepared",
+				 .stage = "validate",
+				 .out = -1,
+				 .why = -1 };
+
+	if (pixels > IMAGING_INPUT_PIXELS)
+		pixels = IMAGING_INPUT_PIXELS;
+	(void)json_object_set_new(order, "max_pixels", json_integer((json_int_t)pixels));
+	return imaging_run(&r, fs, &result, d, e) < 0 ? blame_input(in, pixels, param, expected, e)
+						      : 0;
+}
+
+static json_t *
+order_to_size(const char *op, const struct imaging_size *size)
+{
+	static const char *const fits[] = {
+		[IMAGING_FILL] = "fill", [IMAGING_COVER] = "cover", [IMAGING_CONTAIN] = "contain"
+	};
+
+	return json_pack("{s:s, s:I, s:I, s:s}", "op", op, "width", (json_int_t)size->width,
+			 "height", (json_int_t)size->height, "fit", fits[size->fit]);
+}
+
+int
+imaging_resize(struct filestore *fs, const struct source *in, const char *param,
+	       const struct imaging_size *size, struct source *out, const struct deadline *d,
+	       struct err *e)
+{
+	json_t *order = order_to_size("resize", size);
+
+	(void)json_object_set_new(order, "format", json_string(picture_format(PICTURE_PNG)));
+	return source_to_source(fs, order, in, param, "a picture that can be decoded", out, d, e);
+}
+
+int
+imaging_mask(struct filestore *fs, const struct source *in, const char *param,
+	     const struct imaging_size *size, struct source *out, const struct deadline *d,
+	     struct err *e)
+{
+	return source_to_source(fs, order_to_size("mask", size), in, param,
+				"a picture that is transparent where it is to be made anew", out, d,
+				e);
+}
+
+int
+imaging_strip(struct filestore *fs, const struct source *in, const char *param, struct source *out,
+	      const struct deadline *d, struct err *e)
+{
+	return source_to_source(fs, json_pack("{s:s}", "op", "strip"), in, param,
+				"a picture that can be decoded", out, d, e);
 }

@@ -4,11 +4,14 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "base/utf8.h"
 #include "http/frame.h"
 #include "http/watchdog.h"
+
+#define PIECE_BYTES 65536 /* of an upload at a time */
 
 const char *
 request_id(const struct request *r)
@@ -136,34 +139,48 @@ too_slow(struct err *e)
 	return -1;
 }
 
+static int
+too_short(struct err *e, int64_t length, int64_t got)
+{
+	char expected[64];
+
+	(void)snprintf(expected, sizeof(expected), "%lld bytes", (long long)length);
+	return err_field(e, ERR_BODY_INCOMPLETE, "", expected, "%lld", (long long)got);
+}
+
+/* *length is what Content-Length says, 0 when it says nothing; no more than `limit` is taken. */
+static int
+length_read(const struct request *r, int64_t limit, int64_t *length, struct err *e)
+{
+	const struct config *c = r->frame->config;
+	int64_t ceiling = config_ceiling_bytes(c, limit);
+	const char *said = request_header(r, "CONTENT_LENGTH");
+
+	*length = 0;
+	if (said && *said && num_i64(said, 0, INT64_MAX, length) < 0)
+		return err_set(e, ERR_BAD_REQUEST, "Content-Length is no number");
+	return *length > ceiling ? too_large(c, e, limit, ceiling, *length) : 0;
+}
+
 /* The whole body into r->body. */
 static int
 body_read(struct request *r, struct err *e)
 {
-	const struct config *c = r->frame->config;
 	size_t offset = r->route->body_offset;
-	int64_t limit = offset ? *(const int64_t *)((const char *)c + offset) : 0;
-	int64_t ceiling = config_ceiling_bytes(c, limit), length = 0;
-	const char *said = request_header(r, "CONTENT_LENGTH");
+	int64_t limit = offset ? *(const int64_t *)((const char *)r->frame->config + offset) : 0;
+	int64_t length;
 	ssize_t got;
 
-	if (said && *said && num_i64(said, 0, INT64_MAX, &length) < 0)
-		return err_set(e, ERR_BAD_REQUEST, "Content-Length is no number");
-	if (length > ceiling)
-		return too_large(c, e, limit, ceiling, length);
+	if (length_read(r, limit, &length, e) < 0)
+		return -1;
 	r->body = malloc((size_t)length + 1);
 	if (!r->body)
 		return err_set(e, ERR_OVERLOADED, "no memory for the body");
 	got = conn_read(r->conn, r->body, (size_t)length);
 	if (got < 0 && deadline_over(&r->deadline))
 		return too_slow(e);
-	if (got != length) {
-		char expected[64];
-
-		(void)snprintf(expected, sizeof(expected), "%lld bytes", (long long)length);
-		return err_field(e, ERR_BODY_INCOMPLETE, "", expected, "%lld",
-				 (long long)(got < 0 ? 0 : got));
-	}
+	if (got != length)
+		return too_short(e, length, got < 0 ? 0 : got);
 	r->body[length] = '\0';
 	r->body_len = (size_t)length;
 	r->bytes_in = (uint64_t)length;
@@ -199,6 +216,61 @@ request_json(struct request *r, json_t **out, struct err *e)
 	}
 	*out = v;
 	return 0;
+}
+
+bool
+request_is_multipart(const struct request *r)
+{
+	const char *type = request_header(r, "CONTENT_TYPE");
+
+	return type && !strncasecmp(type, "multipart/form-data", 19) &&
+	       strchr("; \t", type[19]) != NULL;
+}
+
+/* The body in pieces, through m. */
+static int
+pieces_read(struct request *r, struct multipart *m, struct err *e)
+{
+	AUTO_FREE char *piece = NULL;
+	int64_t length, left;
+
+	if (length_read(r, r->frame->config->limits.upload_bytes, &length, e) < 0)
+		return -1;
+	piece = malloc(PIECE_BYTES);
+	if (!piece)
+		return err_set(e, ERR_OVERLOADED, "no memory for the body");
+	for (left = length; left > 0;) {
+		size_t want = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+		ssize_t got = conn_read(r->conn, piece, want);
+
+		if (got < 0 && deadline_over(&r->deadline))
+			return too_slow(e);
+		left -= got > 0 ? got : 0;
+		r->bytes_in = (uint64_t)(length - left);
+		if (got > 0 && multipart_bytes(m, piece, (size_t)got, e) < 0)
+			return -1;
+		if (got != (ssize_t)want)
+			return too_short(e, length, length - left);
+	}
+	return multipart_end(m, e);
+}
+
+__attribute__((noinline)) int /* its parser must not lie on a stack that waits */
+request_multipart(struct request *r, const struct multipart_handler *to, struct err *e)
+{
+	int64_t start_us = clock_us();
+	struct multipart m;
+	int rc;
+
+	watchdog_stage("recv");
+	rc = multipart_begin(&m, request_header(r, "CONTENT_TYPE"), to, e);
+	if (rc == 0)
+		rc = pieces_read(r, &m, e);
+	if (rc == 0)
+		conn_input_done(r->conn);
+	r->ledger.us[LEDGER_RECV] += clock_us() - start_us;
+	watchdog_stage("work");
+	return rc;
 }
 
 /* Is the peer one whose X-Forwarded-… may be believed?  Exact addresses. */

@@ -13,6 +13,7 @@
 #include "base/deadline.h"
 #include "base/err.h"
 #include "base/ledger.h"
+#include "http/multipart.h"
 
 struct request;
 
@@ -39,6 +40,14 @@ enum err_lang request_lang(const struct request *r); /* from Accept-Language */
  * comes too slowly), ERR_JSON, ERR_DUPLICATE_KEY, ERR_TYPE (not an object).
  */
 int request_json(struct request *r, json_t **out, struct err *e);
+
+bool request_is_multipart(const struct request *r);
+/*
+ * Reads a multipart/form-data body to its end and hands its parts on as they come, in pieces; nothing of
+ * it is kept.  [limits] upload_bytes is the limit.  0 or -1: ERR_BODY_TOO_LARGE, ERR_BODY_INCOMPLETE,
+ * ERR_DEADLINE, ERR_MULTIPART, ERR_MEDIA_TYPE, or whatever the handler said.
+ */
+int request_multipart(struct request *r, const struct multipart_handler *to, struct err *e);
 
 /*
  * On a route that spends: takes n pictures of the key's [limits] images_per_day, before anything is

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/json.h"
 #include "base/num.h"
@@ -243,28 +244,34 @@ READ_TEXT(sampler)
 READ_TEXT(aspect_ratio)
 READ_TEXT(input_fidelity)
 
-static read_fn *const readers[PARAM__MAX] = {
-	[PARAM_N] = read_n,
-	[PARAM_SIZE] = read_size,
-	[PARAM_QUALITY] = read_quality,
-	[PARAM_RESPONSE_FORMAT] = read_response_format,
-	[PARAM_OUTPUT_FORMAT] = read_output_format,
-	[PARAM_OUTPUT_COMPRESSION] = read_output_compression,
-	[PARAM_BACKGROUND] = read_background,
-	[PARAM_MODERATION] = read_moderation,
-	[PARAM_STYLE] = read_style,
-	[PARAM_STREAM] = read_stream,
-	[PARAM_PARTIAL_IMAGES] = read_partial_images,
-	[PARAM_USER] = read_user,
-	[PARAM_NEGATIVE_PROMPT] = read_negative_prompt,
-	[PARAM_SEED] = read_seed,
-	[PARAM_STEPS] = read_steps,
-	[PARAM_GUIDANCE] = read_guidance,
-	[PARAM_SAMPLER] = read_sampler,
-	[PARAM_ASPECT_RATIO] = read_aspect_ratio,
-	[PARAM_STRENGTH] = read_strength,
-	[PARAM_NOISE] = read_noise,
-	[PARAM_INPUT_FIDELITY] = read_input_fidelity,
+/* How each is read, and what its text is where everything is text (multipart). */
+enum text_kind { TEXT, TEXT_INTEGER, TEXT_NUMBER, TEXT_BOOLEAN };
+
+static const struct reader {
+	read_fn *read;
+	enum text_kind kind;
+} readers[PARAM__MAX] = {
+	[PARAM_N] = { read_n, TEXT_INTEGER },
+	[PARAM_SIZE] = { read_size, TEXT },
+	[PARAM_QUALITY] = { read_quality, TEXT },
+	[PARAM_RESPONSE_FORMAT] = { read_response_format, TEXT },
+	[PARAM_OUTPUT_FORMAT] = { read_output_format, TEXT },
+	[PARAM_OUTPUT_COMPRESSION] = { read_output_compression, TEXT_INTEGER },
+	[PARAM_BACKGROUND] = { read_background, TEXT },
+	[PARAM_MODERATION] = { read_moderation, TEXT },
+	[PARAM_STYLE] = { read_style, TEXT },
+	[PARAM_STREAM] = { read_stream, TEXT_BOOLEAN },
+	[PARAM_PARTIAL_IMAGES] = { read_partial_images, TEXT_INTEGER },
+	[PARAM_USER] = { read_user, TEXT },
+	[PARAM_NEGATIVE_PROMPT] = { read_negative_prompt, TEXT },
+	[PARAM_SEED] = { read_seed, TEXT_INTEGER },
+	[PARAM_STEPS] = { read_steps, TEXT_INTEGER },
+	[PARAM_GUIDANCE] = { read_guidance, TEXT_NUMBER },
+	[PARAM_SAMPLER] = { read_sampler, TEXT },
+	[PARAM_ASPECT_RATIO] = { read_aspect_ratio, TEXT },
+	[PARAM_STRENGTH] = { read_strength, TEXT_NUMBER },
+	[PARAM_NOISE] = { read_noise, TEXT_NUMBER },
+	[PARAM_INPUT_FIDELITY] = { read_input_fidelity, TEXT },
 };
 
 static void
@@ -307,7 +314,7 @@ read_prompt(const json_t *body, struct image_request *rq, struct err *e)
 int
 image_param_set(struct image_request *rq, enum image_param p, const json_t *v, struct err *e)
 {
-	if (readers[p](image_param_name(p), v, rq, e) < 0)
+	if (readers[p].read(image_param_name(p), v, rq, e) < 0)
 		return -1;
 	rq->given |= PARAM_BIT(p);
 	return 0;
@@ -320,6 +327,69 @@ image_param_by_name(const char *name)
 		if (!strcmp(name, image_param_name((enum image_param)p)))
 			return p;
 	return -1;
+}
+
+/* The text as a value of that kind, a new reference; NULL: it is none. */
+static json_t *
+value_of(enum text_kind kind, const char *text, size_t n)
+{
+	struct err ignored;
+	json_t *v = NULL;
+	int64_t i;
+
+	switch (kind) {
+	case TEXT: return json_stringn(text, n);
+	case TEXT_BOOLEAN:
+		if (!strcasecmp(text, "true"))
+			return json_true();
+		return strcasecmp(text, "false") != 0 ? NULL : json_false();
+	case TEXT_INTEGER:
+		return num_i64(text, INT64_MIN, INT64_MAX, &i) < 0 ? NULL : json_integer(i);
+	case TEXT_NUMBER:
+		/* As JSON writes it, so that both ways in mean the same. */
+		if (json_read(text, n, &v, &ignored) < 0)
+			return NULL;
+		if (!json_is_number(v)) {
+			json_decref(v);
+			return NULL;
+		}
+		return v;
+	}
+	return NULL;
+}
+
+int
+image_param_from_text(json_t *body, const char *name, const char *text, size_t n, struct err *e)
+{
+	static const char *const kinds[] = { "UTF-8 text", "an integer", "a number", "a boolean" };
+	int p = image_param_by_name(name);
+	enum text_kind kind = p < 0 ? TEXT : readers[p].kind;
+	char shown[100];
+	json_t *v;
+
+	if (json_object_get(body, name)) {
+		(void)err_set(e, ERR_DUPLICATE_KEY, "%s", "");
+		utf8_clip(e->param, sizeof(e->param), name, strlen(name), NAME_CHARS);
+		return -1;
+	}
+	v = memchr(text, '\0', n) ? NULL : value_of(kind, text, n);
+	if (v)
+		return json_object_set_new(body, name, v) == 0
+			       ? 0
+			       : err_set(e, ERR_INTERNAL, "out of memory");
+	utf8_clip(shown, sizeof(shown), text, n, NAME_CHARS);
+	(void)err_field(e, kind == TEXT ? ERR_VALUE : ERR_TYPE, "", kinds[kind],
+			kind == TEXT ? "other bytes" : "'%s'", shown);
+	utf8_clip(e->param, sizeof(e->param), name, strlen(name), NAME_CHARS);
+	return -1;
+}
+
+/* Pictures to start from are never dropped: where they are not taken, they are refused. */
+static bool
+is_source(const char *name)
+{
+	return !strcmp(name, "image") || !strcmp(name, "images") || !strcmp(name, "image_url") ||
+	       !strcmp(name, "mask");
 }
 
 int
@@ -350,6 +420,12 @@ image_params_read(json_t *body, struct image_request *rq, const char **model, st
 			continue;
 		}
 		p = image_param_by_name(name);
+		if (is_source(name)) {
+			(void)err_set(e, ERR_UNSUPPORTED,
+				      "POST /v1/images/edits takes pictures to start from");
+			(void)snprintf(e->param, sizeof(e->param), "%s", name);
+			return -1;
+		}
 		if (p < 0)
 			note_unknown(rq, name, ++unknown);
 		else if (image_param_set(rq, (enum image_param)p, v, e) < 0)

@@ -71,11 +71,19 @@ int image_run(struct image_engine *g, struct image_job *job, struct err *e);
  * Reads OpenAI's parameters and the additional ones from a JSON object into *rq.  Strings stay owned
  * by `body`.  *model is the "model" member or NULL.  Type, range, size and encoding are judged here;
  * what a particular model cannot do is judged in image_run().
- * 0 or -1: ERR_MISSING, ERR_TYPE, ERR_VALUE, ERR_ABOVE_MAX, ERR_BELOW_MIN, ERR_TOO_LONG.
+ * Members that name pictures to start from are refused: whoever takes them removes them before.
+ * 0 or -1: ERR_MISSING, ERR_TYPE, ERR_VALUE, ERR_ABOVE_MAX, ERR_BELOW_MIN, ERR_TOO_LONG,
+ * ERR_UNSUPPORTED.
  */
 int image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e);
 /* One parameter; texts are borrowed from v. */
 int image_param_set(struct image_request *rq, enum image_param p, const json_t *v, struct err *e);
+/*
+ * Adds to the object `body` what a form says of `name`, as the type that the parameter of that name has;
+ * text is NUL-terminated behind its n bytes.  Texts and unknown names become strings.
+ * 0 or -1: ERR_DUPLICATE_KEY, ERR_TYPE, ERR_VALUE (not UTF-8).
+ */
+int image_param_from_text(json_t *body, const char *name, const char *text, size_t n, struct err *e);
 int image_param_by_name(const char *name); /* enum image_param; -1: there is none of that name */
 
 #define PROMPT_CHARS_MAX 32000

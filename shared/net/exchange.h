@@ -21,6 +21,7 @@ struct exchange {
 	CURL *easy;
 	const char *words; /* libcurl's own, for the log */
 	size_t head_bytes;
+	uint64_t body_at; /* of a body that is read piece by piece */
 	int64_t start_us;
 	int64_t tls_us; /* when TCP, and the proxy's tunnel, were there and TLS began; 0: not */
 	long overhead;  /* bytes that had been sent before the request: a proxy's CONNECT */

@@ -170,6 +170,43 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 }
 
 static size_t
+on_read(char *p, size_t size, size_t n, void *arg)
+{
+	struct exchange *x = arg;
+	uint64_t left = x->rq->body_len - x->body_at;
+	size_t got = 0;
+
+	n *= size;
+	if (n > left)
+		n = (size_t)left;
+	if (!n)
+		return 0;
+	if (x->rq->body_read(x->rq->body_self, x->body_at, p, n, &got, x->e) < 0) {
+		x->failed = true;
+		return CURL_READFUNC_ABORT;
+	}
+	if (!got) {
+		x->failed = true;
+		(void)err_set(x->e, ERR_INTERNAL, "a request's body ended too early");
+		return CURL_READFUNC_ABORT;
+	}
+	x->body_at += got;
+	return got;
+}
+
+/* libcurl begins anew: a kept connection died before a byte of the request had left. */
+static int
+on_seek(void *arg, curl_off_t offset, int origin)
+{
+	struct exchange *x = arg;
+
+	if (origin != SEEK_SET || offset < 0)
+		return CURL_SEEKFUNC_FAIL;
+	x->body_at = (uint64_t)offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+static size_t
 on_header(char *line, size_t size, size_t n, void *arg)
 {
 	struct exchange *x = arg;
@@ -219,13 +256,27 @@ on_body(char *p, size_t size, size_t n, void *arg)
 /* ---- one call ---- */
 
 static CURLcode
+options_read(struct exchange *x)
+{
+	CURLcode rc = curl_easy_setopt(x->easy, CURLOPT_READFUNCTION, on_read);
+
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(x->easy, CURLOPT_READDATA, (void *)x);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(x->easy, CURLOPT_SEEKFUNCTION, on_seek);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(x->easy, CURLOPT_SEEKDATA, (void *)x);
+	return rc;
+}
+
+static CURLcode
 options_body(struct exchange *x)
 {
 	const struct upstream_req *rq = x->rq;
 	CURL *c = x->easy;
 	CURLcode rc;
 
-	if (!strcmp(rq->method, "GET") && !rq->body) {
+	if (!strcmp(rq->method, "GET") && !rq->body && !rq->body_read) {
 		rc = curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
 	} else {
 		rc = curl_easy_setopt(c, CURLOPT_POST, 1L);
@@ -233,7 +284,12 @@ options_body(struct exchange *x)
 			rc = curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE,
 					      (curl_off_t)rq->body_len);
 		if (rc == CURLE_OK)
-			rc = curl_easy_setopt(c, CURLOPT_POSTFIELDS, rq->body ? rq->body : "");
+			rc = curl_easy_setopt(c, CURLOPT_POSTFIELDS,
+					      rq->body_read ? NULL
+					      : rq->body    ? rq->body
+							    : "");
+		if (rc == CURLE_OK && rq->body_read)
+			rc = options_read(x);
 	}
 	if (rc == CURLE_OK)
 		rc = curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, rq->method);

@@ -77,6 +77,12 @@ struct upstream_req {
 	const char *const *headers; /* "Name: value", NULL at the end; NULL: none */
 	const void *body;           /* NULL: none */
 	size_t body_len;
+	/*
+	 * Instead of body: gives up to n of the body_len bytes from `at` on, at least one; 0 or -1 with *e.
+	 * A body of any length, of which libcurl holds 64 KB while it leaves.
+	 */
+	int (*body_read)(void *self, uint64_t at, void *p, size_t n, size_t *got, struct err *e);
+	void *body_self;
 	const char *proxy;          /* "" or NULL: none */
 	int64_t connect_timeout_ms; /* 0: the deadline's alone */
 	enum upstream_policy policy;

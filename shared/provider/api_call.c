@@ -21,6 +21,7 @@ api_call(struct image_call *call, const struct api_ask *ask, struct picture_answ
 	__attribute__((cleanup(secret_freep))) char *authorization = NULL;
 	AUTO_FREE char *url = NULL;
 	const struct provider_conf *p = call->provider;
+	const char *type = "Content-Type: application/json";
 	const char *headers[5] = { "Accept: application/json" };
 	struct upstream_body plain = picture_answer_body(a);
 	const struct upstream_body *receiver = ask->receiver ? ask->receiver : &plain;
@@ -36,13 +37,22 @@ api_call(struct image_call *call, const struct api_ask *ask, struct picture_answ
 	unsigned n = 1;
 	int rc;
 
+	if (ask->upload) {
+		if (ask->upload->failed)
+			return err_set(e, ERR_INTERNAL, "no memory for the request");
+		if (ask->multipart)
+			type = ask->upload->content_type;
+		rq.body_read = upload_read;
+		rq.body_self = ask->upload;
+		rq.body_len = (size_t)ask->upload->bytes;
+	}
 	if (asprintf(&url, "%s%s", p->base_url, ask->path) < 0 ||
 	    asprintf(&authorization, "Authorization: Bearer %s", call->credential) < 0)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	if (*call->credential)
 		headers[n++] = authorization;
-	if (ask->body)
-		headers[n++] = "Content-Type: application/json";
+	if (ask->body || ask->upload)
+		headers[n++] = type;
 	if (ask->header)
 		headers[n++] = ask->header;
 	rq.url = url;

@@ -7,12 +7,16 @@
  * (picture_answer.h); the status is for the caller to judge.  Thread-safe.
  */
 #include "provider/picture_answer.h"
+#include "provider/upload.h"
 
 struct api_ask {
 	const char *method;
 	const char *path;   /* below base_url: "/images/generations" */
 	const char *header; /* one more, "Name: value"; NULL: none */
 	const char *body;   /* JSON; NULL: none */
+	/* Instead of body; NULL: none.  JSON too, unless it is multipart. */
+	struct upload *upload;
+	bool multipart;
 	const struct deadline *deadline;
 	/* Instead of *a, when the answer may be something else (provider/event_answer.h); NULL: *a. */
 	const struct upstream_body *receiver;

@@ -10,11 +10,12 @@
 	(PARAM_BIT(PARAM_N) | PARAM_BIT(PARAM_SIZE) | PARAM_BIT(PARAM_NEGATIVE_PROMPT) | \
 	 PARAM_BIT(PARAM_SEED) | PARAM_BIT(PARAM_STEPS) | PARAM_BIT(PARAM_GUIDANCE))
 
-#define CAPS(name, text)                                                              \
+#define CAPS(name, text, pictures)                                                    \
 	{                                                                             \
 		.family = name, .keeps = KEEPS, .n_max = 1, .prompt_max = PROMPT_MAX, \
-		.sizes = text                                                         \
+		.sources_max = pictures, .sizes = text                                \
 	}
+#define UP_TO(side) "auto or WIDTHxHEIGHT with sides of 64 to " #side " pixels"
 
 /* word: part of the model's name; the last row is for all others. */
 static const struct family {
@@ -22,11 +23,14 @@ static const struct family {
 	uint32_t side_max;
 	struct image_caps caps;
 } families[] = {
-	{ "qwen", 1664,
-	  CAPS("Qwen-Image", "auto or WIDTHxHEIGHT with sides of 64 to 1664 pixels") },
-	{ "flux", 1024, CAPS("FLUX", "auto or WIDTHxHEIGHT with sides of 64 to 1024 pixels") },
-	{ "flus", 1024, CAPS("MajicFlus", "auto or WIDTHxHEIGHT with sides of 64 to 1024 pixels") },
-	{ "", 2048, CAPS("others", "auto or WIDTHxHEIGHT with sides of 64 to 2048 pixels") },
+	/* With a month in their name (-2509, -2511) they take an array of pictures. */
+	{ "qwen-image-edit-2", 1664, CAPS("Qwen-Image-Edit of 2509 and later", UP_TO(1664), 3) },
+	{ "qwen-image-edit", 1664, CAPS("Qwen-Image-Edit", UP_TO(1664), 1) },
+	{ "qwen", 1664, CAPS("Qwen-Image", UP_TO(1664), 0) },
+	{ "kontext", 1024, CAPS("FLUX.1-Kontext", UP_TO(1024), 1) },
+	{ "flux", 1024, CAPS("FLUX", UP_TO(1024), 0) },
+	{ "flus", 1024, CAPS("MajicFlus", UP_TO(1024), 0) },
+	{ "", 2048, CAPS("others", UP_TO(2048), 0) },
 };
 
 static const struct family *

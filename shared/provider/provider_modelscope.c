@@ -139,9 +139,38 @@ submitted(struct image_call *call, struct picture_answer *a, const struct upstre
 	return 0;
 }
 
+/*
+ * The same with pictures to start from: there is no endpoint for edits, but a member image_url, a text or,
+ * for models that take several, an array.  Data URLs: ours may not be reachable from there.
+ */
+static void
+add_pictures(const struct image_call *call, const char *body, struct upload *u)
+{
+	static const char member[] = ",\"image_url\":";
+	bool array = modelscope_caps(call->model)->sources_max > 1;
+	char text[80];
+
+	upload_text(u, body, strlen(body) - 1);
+	upload_text(u, member, sizeof(member) - 1);
+	for (unsigned i = 0; i < call->rq->nsources; i++) {
+		const struct source *s = &call->rq->sources[i];
+		int n = snprintf(text, sizeof(text), "%s\"data:%s;base64,",
+				 i       ? ","
+				 : array ? "["
+					 : "",
+				 picture_mime(s->type));
+
+		upload_text(u, text, (size_t)n);
+		upload_base64(u, s);
+		upload_text(u, "\"", 1);
+	}
+	upload_text(u, array ? "]}" : "}", array ? 2 : 1);
+}
+
 static int
 submit(struct image_call *call, const char *body, char *id, size_t size, struct err *e)
 {
+	AUTO(upload) with_pictures;
 	AUTO(picture_answer) a;
 	struct api_ask ask = { .method = "POST",
 			       .path = "/images/generations",
@@ -152,6 +181,12 @@ submit(struct image_call *call, const char *body, char *id, size_t size, struct 
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 
 	picture_answer_init(&a, call, 1);
+	upload_init(&with_pictures);
+	if (call->rq->nsources) {
+		add_pictures(call, body, &with_pictures);
+		ask.body = NULL;
+		ask.upload = &with_pictures;
+	}
 	call->upstream_request_id[0] = '\0';
 	if (call->on_stage)
 		call->on_stage(call->self, "provider.submit");

@@ -1,5 +1,6 @@
 /*
- * OpenAI's images API and those who speak it: POST {base_url}/images/generations.
+ * OpenAI's images API and those who speak it: POST {base_url}/images/generations and, with pictures to
+ * start from, POST {base_url}/images/edits.
  *
  * Wire format: OpenAI's specification 2.3.0, and what relays make of it: base64 with a "data:" prefix,
  * a URL where base64 was asked for, errors inside a 200.
@@ -15,6 +16,7 @@
 #include "provider/api_call.h"
 #include "provider/event_answer.h"
 #include "provider/openai_answer.h"
+#include "provider/openai_edit.h"
 #include "provider/provider.h"
 #include "provider/upstream_error.h"
 
@@ -28,7 +30,8 @@ enum family { FAMILY_GPT, FAMILY_DALLE2, FAMILY_DALLE3, FAMILY_OTHER };
 	 PARAM_BIT(PARAM_RESPONSE_FORMAT) | PARAM_BIT(PARAM_USER))
 #define GPT                                                                     \
 	(PARAM_BIT(PARAM_OUTPUT_FORMAT) | PARAM_BIT(PARAM_OUTPUT_COMPRESSION) | \
-	 PARAM_BIT(PARAM_BACKGROUND) | PARAM_BIT(PARAM_MODERATION))
+	 PARAM_BIT(PARAM_BACKGROUND) | PARAM_BIT(PARAM_MODERATION) |            \
+	 PARAM_BIT(PARAM_INPUT_FIDELITY))
 #define STREAMS (PARAM_BIT(PARAM_STREAM) | PARAM_BIT(PARAM_PARTIAL_IMAGES))
 
 static const struct image_caps caps_of[] = {
@@ -36,6 +39,8 @@ static const struct image_caps caps_of[] = {
 			 .keeps = COMMON | GPT | STREAMS,
 			 .n_max = 10,
 			 .prompt_max = 32000,
+			 .sources_max = SOURCES_MAX,
+			 .mask = true,
 			 .partials = true,
 			 .b64_default = true,
 			 .sizes = "1024x1024, 1536x1024, 1024x1536, auto" },
@@ -43,6 +48,8 @@ static const struct image_caps caps_of[] = {
 			    .keeps = COMMON,
 			    .n_max = 10,
 			    .prompt_max = 1000,
+			    .sources_max = 1,
+			    .mask = true,
 			    .sizes = "256x256, 512x512, 1024x1024" },
 	[FAMILY_DALLE3] = { .family = "dall-e-3",
 			    .keeps = COMMON | PARAM_BIT(PARAM_STYLE),
@@ -58,6 +65,8 @@ static const struct image_caps caps_of[] = {
 				    PARAM_BIT(PARAM_STRENGTH) | PARAM_BIT(PARAM_NOISE),
 			   .n_max = 10,
 			   .prompt_max = 32000,
+			   .sources_max = SOURCES_MAX,
+			   .mask = true,
 			   .sizes = "whatever the model takes" },
 };
 
@@ -159,9 +168,9 @@ put_stream(const struct image_call *call, json_t *o)
 					  json_integer(call->rq->partial_images));
 }
 
-/* The body as JSON text, the caller's; NULL: out of memory. */
-static char *
-body_make(const struct image_call *call, unsigned n, bool events)
+/* The parameters as the members of a JSON body, the caller's; NULL: out of memory. */
+static json_t *
+fields_make(const struct image_call *call, unsigned n, bool events)
 {
 	const struct image_request *rq = call->rq;
 	enum family family = family_of(call->model);
@@ -188,12 +197,33 @@ body_make(const struct image_call *call, unsigned n, bool events)
 	put_text(call, o, PARAM_ASPECT_RATIO, rq->aspect_ratio);
 	put_real(call, o, PARAM_STRENGTH, rq->strength);
 	put_real(call, o, PARAM_NOISE, rq->noise);
+	if (rq->nsources)
+		put_text(call, o, PARAM_INPUT_FIDELITY, rq->input_fidelity);
 	if (events)
 		put_stream(call, o);
 	/* GPT image models refuse it, relays drift; only for dall-e does it spare us a fetch. */
 	if (family == FAMILY_DALLE2 || family == FAMILY_DALLE3)
 		(void)json_object_set_new(o, "response_format", json_string("b64_json"));
-	return json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	return json_incref(o);
+}
+
+/* What is sent: with pictures to start from it is a form, else JSON, which is *body then. */
+static int
+ask_make(const struct image_call *call, unsigned n, bool events, struct api_ask *ask,
+	 struct upload *form, char **body, struct err *e)
+{
+	json_auto_t *fields = fields_make(call, n, events);
+
+	if (fields && call->rq->nsources) {
+		openai_edit_form(form, fields, call->rq);
+		ask->path = "/images/edits";
+		ask->upload = form;
+		ask->multipart = true;
+		return 0;
+	}
+	*body = fields ? json_dumps(fields, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+	ask->body = *body;
+	return *body ? 0 : err_set(e, ERR_INTERNAL, "out of memory");
 }
 
 /* ---- the call ---- */
@@ -203,7 +233,8 @@ ask_once(struct image_call *call, unsigned n, bool events, struct err *e)
 {
 	AUTO(picture_answer) a;
 	AUTO(event_answer) v = { 0 };
-	AUTO_FREE char *body = body_make(call, n, events);
+	AUTO(upload) form;
+	AUTO_FREE char *body = NULL;
 	struct upstream_head head;
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 	unsigned want = call->nimages + n;
@@ -216,9 +247,9 @@ ask_once(struct image_call *call, unsigned n, bool events, struct err *e)
 	picture_answer_init(&a, call, n);
 	event_answer_init(&v, &a, &f, want);
 	receiver = event_answer_body(&v);
-	if (!body)
-		return err_set(e, ERR_INTERNAL, "out of memory");
-	ask.body = body;
+	upload_init(&form);
+	if (ask_make(call, n, events, &ask, &form, &body, e) < 0)
+		return -1;
 	if (call->on_stage)
 		call->on_stage(call->self, "provider.submit");
 	if (api_call(call, &ask, &a, &head, e) < 0) {
@@ -263,6 +294,7 @@ openai_generate(struct image_call *call, struct err *e)
 	image_call_begin(call);
 	if (call->rq->given & PARAM_BIT(PARAM_RESPONSE_FORMAT))
 		receipt_note(call->receipt, PARAM_RESPONSE_FORMAT, "served-here");
+	openai_edit_receipt(call);
 	if (calls > 1)
 		receipt_note(call->receipt, PARAM_N, "=%u calls", calls);
 	while (call->nimages < want) {

@@ -4,9 +4,13 @@
  *
  * The pictures follow from the request alone: without a seed it is taken from the prompt, so that the
  * same prompt shows the same picture again, and n of them differ by their number.
+ *
+ * An edit shows the picture that it starts from, seen through such a drawing: not what was asked for
+ * either, but one sees that the picture arrived.
  */
 #include "provider/provider.h"
 
+#include "base/cleanup.h"
 #include "base/tick.h"
 #include "files/imaging.h"
 
@@ -22,6 +26,7 @@ static const struct image_caps all = {
 		 PARAM_BIT(PARAM_OUTPUT_FORMAT) | PARAM_BIT(PARAM_OUTPUT_COMPRESSION),
 	.n_max = IMAGES_MAX,
 	.prompt_max = PROMPT_MAX,
+	.sources_max = 1,
 	.sizes = SIZES,
 };
 
@@ -67,19 +72,56 @@ stage(const struct image_call *call, const char *name)
 		call->on_stage(call->self, name);
 }
 
+static bool
+is_side(uint32_t n)
+{
+	return n >= SIDE_MIN && n <= SIDE_MAX;
+}
+
+/* The size that was asked for; else that of the picture to start from, if it can be drawn. */
+static void
+choose_size(const struct image_request *rq, uint32_t *width, uint32_t *height)
+{
+	const struct source *s = rq->sources;
+
+	*width = *height = SIDE_DEFAULT;
+	if (rq->width) {
+		*width = rq->width;
+		*height = rq->height;
+	} else if (rq->nsources && is_side(s->width) && is_side(s->height)) {
+		*width = s->width;
+		*height = s->height;
+	}
+}
+
+/* The picture to start from, in the size that is drawn. */
+static int
+prepare(struct image_call *call, struct imaging_draw *what, struct source *over, struct err *e)
+{
+	const struct imaging_size size = { what->width, what->height, IMAGING_COVER };
+
+	if (!call->rq->nsources)
+		return 0;
+	what->over = over;
+	return imaging_resize(call->files, call->rq->sources, "image", &size, over, &call->deadline,
+			      e);
+}
+
 static int
 draw_all(struct image_call *call, struct err *e)
 {
 	const struct image_request *rq = call->rq;
+	AUTO(source) over = { 0 };
 	struct imaging_draw what = {
 		.prompt = rq->prompt,
 		.seed = rq->seed >= 0 ? rq->seed : seed_of(rq->prompt),
-		.width = rq->width ? rq->width : SIDE_DEFAULT,
-		.height = rq->height ? rq->height : SIDE_DEFAULT,
 		.type = rq->output_type != PICTURE_NONE ? rq->output_type : PICTURE_PNG,
 		.compression = rq->output_compression,
 	};
 
+	choose_size(rq, &what.width, &what.height);
+	if (prepare(call, &what, &over, e) < 0)
+		return -1;
 	for (unsigned i = call->nimages; i < rq->n; i++) {
 		what.index = i;
 		if (imaging_draw(call->files, &what, &call->images[i], &call->deadline, e) < 0) {

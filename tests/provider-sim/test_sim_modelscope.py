@@ -1,4 +1,5 @@
 """The dialect modelscope's own tests.  python3 -m unittest, or pytest."""
+import base64
 import json
 import os
 import sys
@@ -121,6 +122,15 @@ class Submissions(Case):
         self.assertEqual(submit(prompt="x" * 1999, size="1664x64", seed=2**31 - 1, steps=100, guidance=20).status, 200)
         self.assertEqual(submit("Tongyi-MAI/Z-Image-Turbo", size="2048x64").status, 200)
         self.assertEqual(sim.stats()["purchases"], 2)
+
+    def test_edit_models_need_their_pictures(self):
+        url = "data:image/png;base64," + base64.b64encode(pictures.png(1, 8, 8)).decode()
+        one, several = modelscope.EDITS
+        for model, value, status in (
+                (one, url, 200), (one, "https://example.com/a.png", 200), (one, ..., 400), (one, [url], 400), (one, "a.png", 400),
+                (one, "data:image/png;base64,AAAA", 400), (several, [url], 200), (several, [url] * 3, 200),
+                (several, [url] * 4, 400), (several, [], 400), (several, url, 400), ("Qwen/Qwen-Image", url, 400)):
+            self.assertEqual(submit(model, image_url=value).status, status, (model, value))
 
     def test_the_key_is_demanded(self):
         for key in (None, "sk-sim-other"):

@@ -264,6 +264,16 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(site):
     expect_error(answer, 413, "body_too_large", party="client")
 
 
+@pytest.mark.parametrize("megabytes", [0.1, 8, 40])
+def test_an_upload_that_is_refused_in_its_middle_is_answered(site, megabytes):
+    """It streams to the program, which has its answer after the first bytes."""
+    head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\nGIF89a'
+    body = head + bytes(int(megabytes * 1e6)) + b"\r\n--b--\r\n"
+    for _ in range(3):
+        answer = site.request("POST", "/v1/images/edits", body, {"Content-Type": "multipart/form-data; boundary=b"})
+        expect_error(answer, 400, "invalid_value", param="image", party="client")
+
+
 def test_a_program_that_ends_before_it_answers_may_have_bought(site, sim):
     before, answers = sim.stats()["in_flight"], []
     thread = threading.Thread(target=lambda: answers.append(site.generate(model="gpt-image-1@delay=3")))

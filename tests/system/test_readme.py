@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from sim.pictures import png
 from support import BUILD, ROOT, SLOW, clean_environment, expect_error
 
 LANGUAGES = ("README.md", "README.zh-CN.md")
@@ -59,6 +60,16 @@ def test_the_curl_line_makes_the_picture_it_shows(easel, name):
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_the_python_lines_run(easel, name):
     said = run(easel, [f"{ROOT}/tests/.venv/bin/python", "-"], at_home(easel, block(name, "python")))
+    assert easel.stored(said.strip())
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_lines_that_edit_a_picture_do(easel, name):
+    with open(f"{easel.folder}/panda.png", "wb") as f:
+        f.write(png(1, 300, 200))
+    answer = json.loads(run(easel, ["sh", "-eu"], at_home(easel, block(name, "sh", "/images/edits"))))
+    assert answer["size"] == "300x200" and easel.stored(answer["data"][0]["url"])
+    said = run(easel, [f"{ROOT}/tests/.venv/bin/python", "-"], at_home(easel, block(name, "python", "images.edit")))
     assert easel.stored(said.strip())
 
 
@@ -118,6 +129,6 @@ def test_both_languages_say_the_same_commands():
     """Comments and prompts are translated; what is typed is not."""
     def typed(name):
         text = [(lang, re.sub(r"#.*|//.*", "", code)) for lang, code in blocks(name) if lang in ("sh", "toml", "python", "js")]
-        return [(lang, re.sub(r'"prompt": "[^"]*"|prompt="[^"]*"|prompt: "[^"]*"', "PROMPT", code).split()) for lang, code in text]
+        return [(lang, re.sub(r'"prompt": "[^"]*"|prompt="[^"]*"|prompt: "[^"]*"|prompt=[^"]*', "PROMPT", code).split()) for lang, code in text]
 
     assert typed(LANGUAGES[0]) == typed(LANGUAGES[1])

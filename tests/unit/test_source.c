@@ -298,6 +298,8 @@ text_that_is_no_picture_is_refused(void **state)
 static unsigned char *picture;
 #define PICTURE_BYTES 3000
 
+#define CLOSE "Connection: close\r\n" /* the server serves one request a connection */
+
 /* By its path: a picture, a redirect to whatever stands behind it, a status, half a picture. */
 static void
 serve(struct wire *w, int fd, int number)
@@ -314,15 +316,18 @@ serve(struct wire *w, int fd, int number)
 	at = path + 3;
 	if (!strncmp(path, "/r/", 3)) {
 		(void)snprintf(head, sizeof(head),
-			       "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n",
+			       "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n" CLOSE
+			       "\r\n",
 			       at);
 		(void)wire_say(fd, head);
 	} else if (!strncmp(path, "/s/", 3)) {
-		(void)wire_answer(fd, at, "", "no");
+		(void)wire_answer(fd, at, CLOSE, "");
 	} else if (!strcmp(path, "/text")) {
-		(void)wire_answer(fd, "200 OK", "Content-Type: image/png\r\n", "not a picture");
+		(void)wire_answer(fd, "200 OK", "Content-Type: image/png\r\n" CLOSE,
+				  "not a picture");
 	} else {
-		(void)snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n",
+		(void)snprintf(head, sizeof(head),
+			       "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" CLOSE "\r\n",
 			       PICTURE_BYTES);
 		(void)wire_say(fd, head);
 		(void)wire_write(fd, picture,

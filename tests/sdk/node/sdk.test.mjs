@@ -1,8 +1,9 @@
 // The official Node SDK, unchanged, against the deployment at BASE_URL.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const base = process.env.BASE_URL;
 const apiKey = process.env.API_KEY || readFileSync(process.env.API_KEY_FILE, "utf8").trim();
@@ -63,6 +64,67 @@ test("images.generate with everything", async () => {
   for (const item of answer.data) {
     assert.equal(Buffer.from(item.b64_json, "base64").subarray(8, 12).toString(), "WEBP");
   }
+});
+
+// A picture of the gateway's own making, to start from.
+async function picture() {
+  const answer = await client.images.generate({ model: "gpt-image-1", prompt });
+  return Buffer.from(answer.data[0].b64_json, "base64");
+}
+
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+// The parts that the provider was sent for this prompt, by the only call there was.
+async function partsFor(text) {
+  const records = await (await fetch(`${sim}/_sim/requests`)).json();
+  const found = records.filter((r) => r.kind === "edit" && r.body?.some?.((p) => p.name === "prompt" && p.value === text));
+  assert.equal(found.length, 1);
+  return found[0].body;
+}
+
+const files = (parts) => parts.filter((p) => p.filename).map((p) => [p.name, p.filename, p.type, p.sha256]);
+
+test("images.edit with one picture", async () => {
+  const [bytes, text] = [await picture(), ownPrompt()];
+  const image = await toFile(bytes, "panda.png", { type: "image/png" });
+  const answer = await client.images.edit({ model: "gpt-image-1", image, prompt: text });
+  assert.ok(isPng(Buffer.from(answer.data[0].b64_json, "base64")));
+  assert.match(answer._request_id, /^req_/);
+  assert.deepEqual(files(await partsFor(text)), [["image", "image-1.png", "image/png", sha256(bytes)]]);
+});
+
+test("images.edit with bytes that have no name and no type", async () => {
+  const [bytes, text] = [await picture(), ownPrompt()];
+  const image = new File([bytes], "upload");
+  const answer = await client.images.edit({ image, model: "gpt-image-1", prompt: text });
+  assert.ok(answer.data[0].b64_json);
+  assert.deepEqual(files(await partsFor(text)), [["image", "image-1.png", "image/png", sha256(bytes)]]);
+});
+
+test("images.edit with a list, a mask and everything", async () => {
+  const [one, two, text] = [await picture(), await picture(), ownPrompt()];
+  const answer = await client.images.edit({
+    image: [await toFile(one, "a.png"), await toFile(two, "b.png")], mask: await toFile(one, "mask.png"),
+    model: "gpt-image-1", prompt: text, n: 2, size: "1536x1024", quality: "low", input_fidelity: "high",
+    output_format: "webp", output_compression: 80, user: "someone",
+  });
+  assert.equal(answer.data.length, 2);
+  for (const item of answer.data) {
+    assert.equal(Buffer.from(item.b64_json, "base64").subarray(8, 12).toString(), "WEBP");
+  }
+  const parts = await partsFor(text);
+  assert.deepEqual(files(parts).map((p) => [p[0], p[3]]),
+    [["image[]", sha256(one)], ["image[]", sha256(two)], ["mask", sha256(one)]]);
+  assert.equal(parts.find((p) => p.name === "n").value, "2");
+  assert.equal(parts.find((p) => p.name === "input_fidelity").value, "high");
+});
+
+test("images.edit with what is no picture is a BadRequestError", async () => {
+  const image = await toFile(Buffer.from("GIF89a, not a picture that is taken"), "a.png", { type: "image/png" });
+  const error = await failure(client.images.edit({ model: "gpt-image-1", image, prompt }));
+  assert.ok(error instanceof OpenAI.BadRequestError);
+  assert.equal(error.code, "invalid_value");
+  assert.equal(error.param, "image");
 });
 
 test("a prompt in Chinese arrives intact", async () => {

@@ -1,13 +1,16 @@
 """The official Python SDK, unchanged, against Easel."""
 import asyncio
 import base64
+import hashlib
 import http.server
+import io
 import re
 import threading
 
 import openai
 import pytest
 
+from sim.pictures import png
 from support import SDK_FAULTS, Watch, merge, request, sim_config
 
 PROMPT = "一只可爱的熊猫"
@@ -62,6 +65,70 @@ def test_generate_with_everything(client):
 
 def test_generate_with_the_default_model(client):
     assert client.images.generate(prompt=PROMPT).data[0].b64_json
+
+
+# ---- edits ----
+
+def parts_sent(watch):
+    return [(p["name"], p["filename"], p["type"], p["sha256"]) for p in watch.one("edit")["body"] if p["filename"]]
+
+
+def expected(name, *pictures, kind="png"):
+    return [(name, f"image-{i + 1}.{kind}", f"image/{kind}", hashlib.sha256(p).hexdigest()) for i, p in enumerate(pictures)]
+
+
+ONE, TWO = png(900101, 64, 48), png(900102, 64, 48)
+
+
+def test_edit_one_picture(easel, client, watch, tmp_path):
+    file = tmp_path / "panda.png"
+    file.write_bytes(ONE)
+    with open(file, "rb") as f:
+        answer = client.images.edit(model="gpt-image-1", image=f, prompt=PROMPT)
+    assert base64.b64decode(answer.data[0].b64_json, validate=True).startswith(b"\x89PNG")
+    assert answer.usage.total_tokens > 0 and re.match("req_", answer._request_id)
+    assert parts_sent(watch) == expected("image", ONE)
+
+
+@pytest.mark.parametrize("image", [ONE, ("x.gif", ONE), ("x", ONE, "application/octet-stream"), io.BytesIO(ONE)],
+                         ids=["bytes without a name", "a wrong name", "a wrong type", "a stream"])
+def test_edit_a_picture_whatever_it_is_called(client, watch, image):
+    assert client.images.edit(model="gpt-image-1", image=image, prompt=PROMPT).data[0].b64_json
+    assert parts_sent(watch) == expected("image", ONE)
+
+
+def test_edit_a_list_of_pictures_with_a_mask_and_everything(easel, client, watch):
+    answer = client.images.edit(model="gpt-image-1", image=[ONE, TWO], mask=png(900103, 64, 48, None, True), prompt=PROMPT,
+                                n=2, size="1536x1024", quality="low", background="opaque", input_fidelity="high",
+                                output_format="webp", output_compression=80, user="someone")
+    assert len(answer.data) == 2 and answer.output_format == "webp" and answer.size == "1536x1024"
+    for item in answer.data:
+        assert base64.b64decode(item.b64_json)[8:12] == b"WEBP"
+    assert parts_sent(watch)[:2] == expected("image[]", ONE, TWO)
+    assert [p[:3] for p in parts_sent(watch)[2:]] == [("mask", "mask.png", "image/png")]
+    fields = {p["name"]: p["value"] for p in watch.one("edit")["body"] if not p["filename"]}
+    assert fields == {"model": "gpt-image-1", "prompt": PROMPT, "n": "2", "size": "1536x1024", "quality": "low",
+                      "background": "opaque", "input_fidelity": "high", "output_format": "webp",
+                      "output_compression": "80", "user": "someone"}
+
+
+def test_edit_by_url_stores_the_picture(easel, client):
+    answer = client.images.edit(model="gpt-image-1", image=[ONE], prompt=PROMPT, response_format="url")
+    assert easel.stored(answer.data[0].url).startswith(b"\x89PNG")
+
+
+def test_what_is_no_picture_is_a_bad_request(client, watch):
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.images.edit(model="gpt-image-1", image=b"GIF89a, not a picture that is taken", prompt=PROMPT)
+    assert raised.value.code == "invalid_value" and raised.value.param == "image"
+    assert "a GIF" in raised.value.message
+    assert not watch.requests(), "nothing was bought"
+
+
+def test_a_model_without_edits_says_so(client):
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.images.edit(model="dall-e-3", image=ONE, prompt=PROMPT)
+    assert raised.value.code == "unsupported_parameter" and raised.value.param == "image"
 
 
 def test_headers_can_be_read(client):

@@ -2,6 +2,7 @@
 
 What the service is known to say: reference of September 2025 and texts that clients have recorded since.
 """
+import base64
 import re
 import time
 import uuid
@@ -13,7 +14,9 @@ from ..faults import parse
 from ..pages import PAGES
 
 KEY_PREFIX = "ms-sim-"
-MODELS = ("Qwen/Qwen-Image", "Qwen/Qwen-Image-Edit", "MAILAND/majicflus_v1", "black-forest-labs/FLUX.1-Krea-dev",
+PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP", re.S)
+EDITS = {"Qwen/Qwen-Image-Edit": 1, "Qwen/Qwen-Image-Edit-2509": 3}  # how many pictures they start from
+MODELS = ("Qwen/Qwen-Image", *EDITS, "MAILAND/majicflus_v1", "black-forest-labs/FLUX.1-Krea-dev",
           "Tongyi-MAI/Z-Image-Turbo", "AI-ModelScope/stable-diffusion-3.5-large")
 KNOWN = {"model", "prompt", "negative_prompt", "size", "seed", "steps", "guidance", "image_url", "loras"}
 PROMPT_MAX = 1999
@@ -187,10 +190,31 @@ def check(ex, fields):
         value = fields.get(name, low)
         if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
             return f"'{name}' must be within [{low}, {high}]"
+    wrong = check_pictures(ex, fields)
+    if wrong:
+        return wrong
     if "size" in fields:
         most = next(m for word, m in SIDES if word in ex.model.rpartition("/")[2].lower())
         if not sides(fields["size"]) or not all(64 <= s <= most for s in sides(fields["size"])):
             return f"'size' must be within [64x64, {most}x{most}]"
+    return None
+
+
+def check_pictures(ex, fields):
+    """image_url: a URL, or an array of them for the models that take several."""
+    most = EDITS.get(ex.model)
+    if "image_url" not in fields:
+        return f"'image_url' is required by {ex.model}" if most else None
+    if not most:
+        return "Unknown parameter: 'image_url'"
+    urls = fields["image_url"] if most > 1 else [fields["image_url"]]
+    if not isinstance(urls, list) or not 1 <= len(urls) <= most:
+        return f"'image_url' must be an array of up to {most} URLs"
+    for url in urls:
+        if not isinstance(url, str) or not re.match(r"https?://|data:image/(png|jpeg|webp);base64,", url):
+            return "'image_url' must be a URL"
+        if url.startswith("data:") and not PICTURE.match(base64.b64decode(url.partition(",")[2], validate=True)):
+            return "failed to load image from 'image_url'"
     return None
 
 
