@@ -212,6 +212,12 @@ X(ERR_UP_NOT_FOUND, 502, "upstream_error", "upstream_not_found", PARTY_GATEWAY_C
   "{provider} 不认识该模型或路径（HTTP {status}）。{said}", \
   "The operator checks the provider's base_url and the model's upstream_model.", \
   "请管理员检查供应商的 base_url 和模型的 upstream_model。", "easel providers test {provider}") \
+X(ERR_UP_MOVED, 502, "upstream_error", "upstream_moved", PARTY_GATEWAY_CONFIG, 0, \
+  "{provider} no longer answers at the configured address (HTTP {status}).{said}", \
+  "{provider} 已不再通过所配置的地址提供服务（HTTP {status}）。{said}", \
+  "The operator sets this provider's base_url to the present address; NovelAI's is https://image.novelai.net.", \
+  "请管理员将该供应商的 base_url 改为当前地址；NovelAI 的地址是 https://image.novelai.net。", \
+  "easel providers test {provider}") \
 X(ERR_UP_FAILED, 502, "upstream_error", "upstream_failed", PARTY_PROVIDER, 0, \
   "{provider} failed (HTTP {status}).{said}", "{provider} 出错（HTTP {status}）。{said}", \
   "Try again later, or another model.", "请稍后重试或更换模型。", NULL) \

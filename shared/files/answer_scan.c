@@ -127,7 +127,7 @@ value_state(struct answer_scan *s)
 {
 	s->value_len = 0;
 	s->value_at = s->rest.len;
-	if (key_is(s, "b64_json"))
+	if (key_is(s, "b64_json") || (s->also && key_is(s, s->also)))
 		return S_B64_FIRST;
 	return key_is(s, "url") || key_is(s, "image_url") ? S_SCHEME : S_STRING;
 }

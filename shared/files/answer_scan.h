@@ -31,6 +31,7 @@ struct answer_scan {
 	int (*picture_text)(void *self, const char *text, size_t n, struct err *e);
 	int (*picture_end)(void *self, struct err *e);
 	void *self;
+	const char *also; /* one more key whose strings are pictures, in base64: "image"; NULL: none */
 	struct buf rest; /* its max bounds everything that is not a picture */
 
 	/* The scanner's own. */

@@ -23,7 +23,8 @@ struct attempts {
 	const struct model_conf *model;
 	const struct provider_driver *driver;
 	struct degrade ask;
-	const char *const *keys;           /* the provider's */
+	const char *const *keys; /* the provider's */
+	const char *password;    /* that goes with the only one, an e-mail address; or NULL */
 	unsigned char used[SLOT_KEYS_MAX]; /* attempts with that key */
 	unsigned nkeys, waits;
 	bool tried; /* this model was called */
@@ -73,7 +74,10 @@ mode_of(enum dialect d)
 	}
 }
 
-/* A provider's keys in their order; a token is the only one; "" where none is needed. */
+/*
+ * A provider's keys in their order; a token, or the e-mail address of an account, is the only one; ""
+ * where none is needed.
+ */
 static void
 keys_of(struct attempts *a, const struct provider_conf *p)
 {
@@ -83,8 +87,12 @@ keys_of(struct attempts *a, const struct provider_conf *p)
 	a->nkeys = p->api_keys.n < SLOT_KEYS_MAX ? (unsigned)p->api_keys.n : SLOT_KEYS_MAX;
 	if (a->nkeys)
 		return;
-	a->keys = p->token ? (const char *const *)&p->token : &none;
 	a->nkeys = 1;
+	a->keys = p->token ? (const char *const *)&p->token : &none;
+	if (p->email && *p->email && p->password && !**a->keys) {
+		a->keys = (const char *const *)&p->email;
+		a->password = p->password;
+	}
 }
 
 static int
@@ -102,6 +110,7 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 					 .provider = p,
 					 .model = m->upstream_model,
 					 .credential = a->keys[0],
+					 .password = a->password,
 					 .files = g->files,
 					 .deadline = job->deadline,
 					 .ledger = job->ledger,

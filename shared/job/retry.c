@@ -31,6 +31,7 @@ retry_elsewhere(const struct err *e)
 	case ERR_UP_RATE:
 	case ERR_UP_ASYNC:
 	case ERR_UP_NOT_FOUND:
+	case ERR_UP_MOVED:
 	case ERR_UP_FAILED:
 	case ERR_UP_DNS:
 	case ERR_UP_CONNECT:

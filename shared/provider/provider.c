@@ -29,7 +29,6 @@ no_generate(struct image_call *call, struct err *e)
 
 static const struct provider_driver none[DIALECT__MAX] = {
 	[DIALECT_GROK] = { DIALECT_GROK, no_caps, no_rows, no_generate },
-	[DIALECT_NOVELAI] = { DIALECT_NOVELAI, no_caps, no_rows, no_generate },
 };
 
 void
@@ -47,9 +46,9 @@ provider_driver(enum dialect d)
 	switch (d) {
 	case DIALECT_OPENAI: return &provider_openai;
 	case DIALECT_MODELSCOPE: return &provider_modelscope;
+	case DIALECT_NOVELAI: return &provider_novelai;
 	case DIALECT_PREVIEW: return &provider_preview;
 	case DIALECT_GROK:
-	case DIALECT_NOVELAI:
 	case DIALECT__MAX: break;
 	}
 	return &none[d < DIALECT__MAX ? d : DIALECT_GROK];

@@ -29,8 +29,8 @@ struct image_caps {
 	uint32_t prompt_max;  /* characters */
 	unsigned sources_max; /* pictures to start from; 0: an edit is refused with 400 */
 	bool mask;            /* a mask is honoured; else refused with 400 */
-	bool partials;        /* the provider sends partial pictures (then PARAM_STREAM and
-	                         PARAM_PARTIAL_IMAGES are kept); else a stream has none */
+	bool partials;        /* the provider sends partial pictures (partial_images is kept then);
+	                         else a stream has none */
 	bool b64_default;     /* response_format default is b64_json (GPT image models) */
 	const char *sizes;    /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
 	const char *mapped;   /* for people: "size→aspect_ratio; n→several calls"; NULL: nothing is */
@@ -42,6 +42,7 @@ struct image_call {
 	const struct provider_conf *provider;
 	const char *model;      /* the provider's name for it */
 	const char *credential; /* the one to use; "" when the dialect needs none */
+	const char *password;   /* not NULL: the credential is an e-mail address, this its password */
 	struct filestore *files;
 	struct deadline deadline;
 	struct ledger *ledger;
@@ -88,6 +89,7 @@ struct provider_driver {
 /* Never NULL; a dialect that is not built yet answers ERR_CONFIG on generate. */
 const struct provider_driver *provider_driver(enum dialect d);
 
-extern const struct provider_driver provider_openai, provider_modelscope, provider_preview;
+extern const struct provider_driver provider_openai, provider_modelscope, provider_novelai,
+	provider_preview;
 
 #endif

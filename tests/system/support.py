@@ -413,6 +413,15 @@ def modelscope(sim, **more):
             "connect_timeout": "2s", **more}
 
 
+NOVELAI_TOKEN = "pst-sim-0123456789abcdefghijklmn"
+
+
+def novelai(sim, **more):
+    """The provider with a login, archives and a lock."""
+    return {"dialect": "novelai", "base_url": sim.base_url + "/novelai", "connect_timeout": "2s",
+            **({} if "email" in more else {"token": NOVELAI_TOKEN}), **more}
+
+
 def sim_config(sim, faults=(), base_url=None):
     """A configuration whose provider is the simulator.  A fault is a model: "gpt-image-1@truncate"."""
     models = [*GPT, *DALLE, *RELAYS, "relay-404-once", "relay-error-200", "relay-empty", "relay-new-api",
@@ -420,11 +429,12 @@ def sim_config(sim, faults=(), base_url=None):
     return {
         "providers": {"sim": {"dialect": "openai", "base_url": base_url or sim.base_url + "/v1",
                               "api_key": SIM_KEY, "connect_timeout": "2s"},
-                      "modelscope": modelscope(sim)},
+                      "modelscope": modelscope(sim), "novelai": novelai(sim)},
         "models": {**{m: {"provider": "sim"} for m in models},
                    "Qwen/Qwen-Image": {"provider": "modelscope", "aliases": ["qwen-image"]},
                    "studio/model": {"provider": "sim", "upstream_model": "relay-url", "aliases": ["studio-model"]},
                    "MAILAND/majicflus_v1": {"provider": "modelscope"},
+                   "nai-diffusion-4-5-full": {"provider": "novelai", "aliases": ["nai-v4.5"]},
                    "gpt-4o-mini": {"provider": "sim", "type": "chat"}},
         "defaults": {"image_model": "gpt-image-1"},
     }

@@ -92,6 +92,14 @@ def test_every_provider_yields_openais_events(easel, watch, model):
     assert len(watch.requests("generate")) == 1
 
 
+def test_the_partial_pictures_of_novelai(easel):
+    events = stream(easel, model="nai-diffusion-4-5-full", size="832x1216", steps=3, partial_images=2)
+    assert [e.name for e in events] == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
+    assert [e.data["partial_image_index"] for e in events[:2]] == [0, 1]
+    assert easel.stored(events[-1].data["url"]) == events[-1].picture
+    assert "partial_images" not in events[-1].data["easel"]["receipt"]
+
+
 def test_the_preview_streams_too(preview):
     with Stream(preview, n=2, partial_images=3, size="128x128") as s:
         events = s.rest()

@@ -124,7 +124,7 @@ content(const struct picture *p)
 	return b;
 }
 
-static bool
+static inline bool
 same_content(const struct picture *a, const struct picture *b)
 {
 	struct buf x = content(a), y = content(b);
@@ -136,7 +136,7 @@ same_content(const struct picture *a, const struct picture *b)
 }
 
 /* No process that we started is left, running or unreaped. */
-static void
+static inline void
 assert_no_children(void)
 {
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);

@@ -6,7 +6,8 @@ from .exchange import to_json
 from .wire import head_bytes
 
 DEFAULTS = {"delay", "picture_bytes", "format", "size", "chunk", "gap", "rate", "after", "fault", "type",
-            "task_seconds", "task_limit", "running", "quota", "shape", "sync", "old_sync", "no_sync_text"}
+            "task_seconds", "task_limit", "running", "quota", "shape", "sync", "old_sync", "no_sync_text",
+            "answer", "token_seconds"}
 
 
 async def serve(sim, conn, request):

@@ -49,6 +49,7 @@ class Exchange:
     body: object = None   # JSON value, list of multipart parts, or None
     model: str = None     # without its @ part
     serial: int = 0       # of this request
+    at_end: list = field(default_factory=list)   # called when all of it is over, whatever came of it
 
     def option(self, name, default=None):
         """A fault's parameter, else the default that the control API has set, else the given one."""

@@ -37,7 +37,8 @@ OPTIONS = {
     "after", "rate", "chunk", "gap", "seconds", "bytes", "picture_bytes", "format", "size", "to", "which", "url",
     "url_fault", "misses", "type", "bought", "headers", "on", "times",
     "task_seconds", "task_limit", "task_id", "running", "succeeded", "failed", "words", "result", "sync", "shape", "quota",
-    "poll_fault", "poll_times", "sse_code"}
+    "poll_fault", "poll_times", "sse_code",
+    "answer", "token_seconds"}
 
 
 class UnknownFault(ValueError):

@@ -170,6 +170,8 @@ class Simulator:
                 record.body_end = None  # it did not all come
             raise
         finally:
+            for fn in ex.at_end:
+                fn()
             if entered:
                 self.recorder.leave()
             record.end = time.monotonic()
