@@ -144,10 +144,10 @@ check_against_model(const struct image_request *rq, struct receipt *receipt,
 	if (check_sources(rq, caps, e) < 0)
 		return -1;
 	for (int p = 0; p < PARAM__MAX; p++) {
-		if (!(rq->given & PARAM_BIT(p)) || (caps->keeps & PARAM_BIT(p)))
-			continue;
-		receipt_note(receipt, (enum image_param)p, "%s",
-			     capability_fate(caps, (enum image_param)p));
+		const char *fate = capability_fate(caps, (enum image_param)p);
+
+		if ((rq->given & PARAM_BIT(p)) && strcmp(fate, "kept") != 0)
+			receipt_note(receipt, (enum image_param)p, "%s", fate);
 	}
 	(void)snprintf(receipt->unknown, sizeof(receipt->unknown), "%s", rq->unknown);
 	return 0;

@@ -5,7 +5,7 @@
 const char *
 capability_fate(const struct image_caps *caps, enum image_param p)
 {
-	if (caps->keeps & PARAM_BIT(p))
+	if ((caps->keeps & PARAM_BIT(p)) || (p == PARAM_PARTIAL_IMAGES && caps->partials))
 		return "kept";
 	return PARAMS_SERVED_HERE & PARAM_BIT(p) ? "served-here" : "dropped";
 }

@@ -29,8 +29,8 @@ struct image_caps {
 	uint32_t prompt_max;  /* characters */
 	unsigned sources_max; /* pictures to start from; 0: an edit is refused with 400 */
 	bool mask;            /* a mask is honoured; else refused with 400 */
-	bool partials;        /* the provider sends partial pictures (then PARAM_STREAM and
-	                         PARAM_PARTIAL_IMAGES are kept); else a stream has none */
+	bool partials;        /* the provider sends partial pictures (partial_images is kept then);
+	                         else a stream has none */
 	bool b64_default;     /* response_format default is b64_json (GPT image models) */
 	const char *sizes;    /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
 	const char *mapped;   /* for people: "size→aspect_ratio; n→several calls"; NULL: nothing is */

@@ -1,4 +1,5 @@
 """stream: true on the images endpoints, through lighttpd: events as they arrive, errors in band, clients that leave."""
+import base64
 import http.client
 import json
 import re
@@ -89,6 +90,14 @@ def test_every_provider_yields_openais_events(easel, watch, model):
     assert serials == sorted(set(serials)), "each its own picture, in their order"
     assert [e.data["partial_image_index"] for e in events[:-1]] == list(range(partials))
     assert len(watch.requests("generate")) == 1
+
+
+def test_the_partial_pictures_of_novelai(easel):
+    events = stream(easel, model="nai-diffusion-4-5-full", size="832x1216", steps=3, partial_images=2)
+    assert [e.name for e in events] == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
+    assert [e.data["partial_image_index"] for e in events[:2]] == [0, 1]
+    assert easel.stored(events[-1].data["url"]) == events[-1].picture
+    assert "partial_images" not in events[-1].data["easel"]["receipt"]
 
 
 def test_the_preview_streams_too(preview):
@@ -215,6 +224,47 @@ def test_the_log_says_that_it_streams(easel):
         lines = wait_until(lambda: easel.log_lines(s.request_id), what="the log line")
     assert any("Image generation: stream=True" in line for line in lines)
     assert any("(streaming)" in line for line in lines)
+
+
+# ---- edits ----
+
+def data_url(side=64):
+    return "data:image/png;base64," + base64.b64encode(png(1, side, side)).decode()
+
+
+@pytest.mark.parametrize("model,partials", [("gpt-image-1", 2), ("dall-e-2", 0), ("relay-data-url", 0)])
+def test_an_edit_streams_its_own_events(easel, watch, model, partials):
+    events = stream(easel, path="/v1/images/edits", model=model, partial_images=2, images=[{"image_url": data_url()}])
+    assert [e.name for e in events] == ["image_edit.partial_image"] * partials + ["image_edit.completed"]
+    serials = [check_picture(easel, e, e.name) for e in events]
+    assert serials == sorted(set(serials))
+    assert len(watch.requests("edit")) == 1
+
+
+def test_an_edit_by_form_streams_too(easel, watch):
+    boundary = "panda"
+    fields = {"prompt": "blue", "model": "gpt-image-1", "stream": "true", "partial_images": "1"}
+    body = b"".join(f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode()
+                    for k, v in fields.items())
+    body += (f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n'
+             "Content-Type: image/png\r\n\r\n").encode() + png(1, 64, 64) + f"\r\n--{boundary}--\r\n".encode()
+    answer = easel.request("POST", "/v1/images/edits", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+    assert answer.status == 200 and answer.header("content-type").startswith("text/event-stream"), answer
+    assert re.findall(rb"^event: (.*)$", answer.body, re.M) == [b"image_edit.partial_image", b"image_edit.completed"]
+    sent = {p["name"]: p.get("value") for p in watch.one("edit")["body"]}
+    assert sent["stream"] == "true" and sent["partial_images"] == "1"
+
+
+def test_an_edit_that_fails_in_its_stream(easel):
+    events = stream(easel, path="/v1/images/edits", model="gpt-image-1@sse-cut", partial_images=1,
+                    images=[{"image_url": data_url()}])
+    assert [e.name for e in events] == ["image_edit.partial_image", "error"]
+    in_band(events[1], "upstream_truncated", billed=True)
+
+
+def test_an_edit_by_the_preview(preview):
+    with Stream(preview, path="/v1/images/edits", images=[{"image_url": data_url()}]) as s:
+        assert [e.name for e in s.rest()] == ["image_edit.completed"]
 
 
 # ---- as they arrive ----

@@ -53,6 +53,16 @@ for (const model of ["dall-e-3", "relay-data-url", "Qwen/Qwen-Image"]) {
   });
 }
 
+test("images.edit({ stream: true, partial_images: 1 })", async () => {
+  const made = await client.images.generate({ model: "gpt-image-1", prompt, response_format: "b64_json" });
+  const image = await OpenAI.toFile(Buffer.from(made.data[0].b64_json, "base64"), "a.png", { type: "image/png" });
+  const { events, error } = await collect(
+    await client.images.edit({ model: "gpt-image-1", prompt, image, stream: true, partial_images: 1 }));
+  assert.equal(error, undefined);
+  assert.deepEqual(events.map((e) => e.type), ["image_edit.partial_image", "image_edit.completed"]);
+  assert.ok(PNG.equals(bytes(events[1]).subarray(0, 8)));
+});
+
 test("what fails at once is an exception with its status", async () => {
   await assert.rejects(client.images.generate({ model: "gpt-image-1@code=moderation_blocked", prompt, stream: true }),
     (error) => error instanceof OpenAI.BadRequestError && error.code === "upstream_content_policy");

@@ -52,6 +52,15 @@ def test_a_provider_that_cannot_stream(client, model):
     assert [e.type for e in events] == ["image_generation.completed"] * 2
 
 
+def test_edits(easel, client):
+    from sim.pictures import png
+    events, error = collect(client.images.edit(
+        model="gpt-image-1", prompt=PROMPT, image=("a.png", png(1, 64, 64), "image/png"), stream=True, partial_images=1))
+    assert error is None
+    assert [e.type for e in events] == ["image_edit.partial_image", "image_edit.completed"]
+    assert base64.b64decode(events[-1].b64_json) == easel.stored(events[-1].url)
+
+
 def test_what_fails_at_once_has_its_own_class(client):
     with pytest.raises(openai.BadRequestError) as caught:
         client.images.generate(model="gpt-image-1@code=moderation_blocked", prompt=PROMPT, stream=True)
