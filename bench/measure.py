@@ -65,8 +65,8 @@ def speed(stack, peers, sizes, formats, levels, counts, rounds, say):
                     if run["errors"] or run["unfinished"]:
                         say(f"  {name}, {size}, {connections} connections: {run['errors']} errors "
                             f"(status {run['bad_status']}), {run['unfinished']} unfinished")
-                    if size == "large":
-                        stack.drop_pictures()
+                    # Else every small picture would pay for a page that the machine never used.
+                    stack.drop_pictures()
             say(f"  {size}, {connections} connections: " + ", ".join(
                 f"{name} {median([x['rps'] for x in runs[size, name, connections]]):,.0f}/s"
                 for name, *_ in targets))

@@ -28,6 +28,7 @@
 struct filestore {
 	int dir;
 	bool unnamed; /* O_TMPFILE and linkat() work here */
+	bool by_proc; /* … but linkat() only by way of /proc */
 	bool chmod;   /* the umask takes bits from FILE_MODE: they must be given back */
 	uint64_t image_bytes, image_pixels, max_bytes;
 	/* What statvfs said, and when (0: never).  Not one unit: a reader may get the new figure with
@@ -78,12 +79,14 @@ open_temp(struct filestore *fs, const char *id)
 	return openat(fs->dir, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, FILE_MODE);
 }
 
-/* By way of /proc: AT_EMPTY_PATH alone asks for a capability. */
+/* AT_EMPTY_PATH asks for a capability, except for one's own files since Linux 6.10; else /proc. */
 static int
 link_unnamed(struct filestore *fs, int fd, const char *name)
 {
 	char proc[PROC_FD_SIZE];
 
+	if (!fs->by_proc)
+		return linkat(fd, "", fs->dir, name, AT_EMPTY_PATH);
 	(void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
 	return linkat(AT_FDCWD, proc, fs->dir, name, AT_SYMLINK_FOLLOW);
 }
@@ -229,7 +232,8 @@ try_out(struct filestore *fs)
 	temp_name(id, name);
 	fs->unnamed = true;
 	fd = open_temp(fs, id);
-	if (fd < 0 || link_unnamed(fs, fd, name) < 0) {
+	fs->by_proc = fd >= 0 && link_unnamed(fs, fd, name) < 0;
+	if (fd < 0 || (fs->by_proc && link_unnamed(fs, fd, name) < 0)) {
 		if (fd >= 0)
 			(void)close(fd);
 		fs->unnamed = false;

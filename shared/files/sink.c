@@ -13,7 +13,10 @@
  * decoded straight into it, the header is read in it, and it is written when it is full.
  */
 #define BLOCK_BYTES 65536
-#define BLOCK_SLACK 64 /* base64_decode() writes past its end, and a group may cross the block's */
+/* What it begins with: freeing more than 64 KB makes malloc tidy up all it has, which costs small
+   pictures more than their bytes do. */
+#define BLOCK_FIRST_BYTES 8192
+#define BLOCK_SLACK       64 /* base64_decode() writes past its end, and a group may cross the block's */
 
 void
 sink_init(struct sink *s, struct filestore *fs)
@@ -155,6 +158,8 @@ commit(struct sink *s, size_t n, struct err *e)
 			       (unsigned long long)limit);
 	if (s->block_len < s->block_size)
 		return 0;
+	if (s->block_size < BLOCK_BYTES)
+		return grow_block(s, BLOCK_BYTES, e);
 	/* As long as the header is not whole nothing is written, so that garbage makes no file. */
 	if (s->type == PICTURE_NONE)
 		return grow_block(s, s->block_size * 2, e);
@@ -167,7 +172,7 @@ begin(struct sink *s, struct err *e)
 {
 	if (s->failed)
 		return err_set(e, ERR_INTERNAL, "a picture went on after it was refused");
-	return s->block ? 0 : grow_block(s, BLOCK_BYTES, e);
+	return s->block ? 0 : grow_block(s, BLOCK_FIRST_BYTES, e);
 }
 
 static int

@@ -30,14 +30,15 @@ read_whole(int fd, uint64_t at, char *p, size_t n, struct err *e)
 int
 reply_base64(struct request *r, int fd, uint64_t bytes, struct err *e)
 {
-	AUTO_FREE char *work = malloc(CHUNK_BYTES + BASE64_ENCODED(CHUNK_BYTES));
+	size_t chunk = bytes < CHUNK_BYTES ? (size_t)bytes : CHUNK_BYTES;
+	AUTO_FREE char *work = malloc(chunk + BASE64_ENCODED(chunk) + 1);
 	char *text;
 
 	if (!work)
 		return err_set(e, ERR_INTERNAL, "no memory for the answer");
-	text = work + CHUNK_BYTES;
+	text = work + chunk;
 	for (uint64_t at = 0; at < bytes;) {
-		size_t n = bytes - at < CHUNK_BYTES ? (size_t)(bytes - at) : CHUNK_BYTES;
+		size_t n = bytes - at < chunk ? (size_t)(bytes - at) : chunk;
 
 		if (read_whole(fd, at, work, n, e) < 0 ||
 		    reply_write(r, text, base64_encode(text, work, n), e) < 0)
