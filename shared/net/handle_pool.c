@@ -67,6 +67,9 @@ static void
 handle_free(struct handle *h)
 {
 	curl_easy_cleanup(h->easy);
+	curl_url_cleanup(h->parsed);
+	free(h->url);
+	free(h->proxy);
 	free(h);
 }
 
@@ -172,6 +175,40 @@ handle_take(enum upstream_policy policy, const char *origin, struct err *e)
 	h->words[0] = '\0';
 	(void)snprintf(h->origin, sizeof(h->origin), "%s", origin);
 	return h;
+}
+
+struct handle *
+handle_take_again(const char *url)
+{
+	struct handle *h = NULL;
+
+	(void)pthread_mutex_lock(&pool.lock);
+	for (struct handle **at = &pool.idle[UPSTREAM_TRUSTED]; *at; at = &(*at)->next)
+		if ((*at)->url && !strcmp((*at)->url, url)) {
+			h = *at;
+			*at = h->next;
+			pool.nidle[UPSTREAM_TRUSTED]--;
+			break;
+		}
+	(void)pthread_mutex_unlock(&pool.lock);
+	if (h) {
+		h->next = NULL;
+		h->words[0] = '\0';
+	}
+	return h;
+}
+
+int
+handle_set_url(struct handle *h, const char *url, CURLU *parsed, bool tls, struct err *e)
+{
+	curl_url_cleanup(h->parsed);
+	free(h->url);
+	h->parsed = parsed;
+	h->url = strdup(url);
+	h->tls = tls;
+	return h->url && curl_easy_setopt(h->easy, CURLOPT_CURLU, parsed) == CURLE_OK
+		       ? 0
+		       : err_set(e, ERR_INTERNAL, "out of memory");
 }
 
 void

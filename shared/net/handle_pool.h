@@ -10,6 +10,7 @@
  * connections never (libcurl's KNOWN_BUGS 11.11).  Thread-safe.
  */
 #include <curl/curl.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "net/upstream.h"
@@ -21,6 +22,12 @@ struct handle {
 	struct handle *next;
 	enum upstream_policy policy;
 	char origin[ORIGIN_MAX];
+	/* Of its last call, so that the next one need not set it again. */
+	char *url; /* NULL: none */
+	CURLU *parsed;
+	bool tls;
+	char *proxy;                 /* what CURLOPT_PROXY is set to; NULL: not set yet */
+	bool named_method;           /* CURLOPT_CUSTOMREQUEST is set */
 	char words[CURL_ERROR_SIZE]; /* libcurl's, for the log */
 };
 
@@ -33,5 +40,14 @@ void handle_pool_shutdown(void);
  */
 struct handle *handle_take(enum upstream_policy policy, const char *origin, struct err *e);
 void handle_give(struct handle *h);
+
+/*
+ * The same, but only one whose last call was to this very URL, of the operator's own (UPSTREAM_TRUSTED):
+ * h->parsed and h->tls still hold.  NULL: there is none.
+ */
+struct handle *handle_take_again(const char *url);
+
+/* Makes `url`, which is `parsed`, the handle's; takes `parsed` over.  0 or -1: ERR_INTERNAL. */
+int handle_set_url(struct handle *h, const char *url, CURLU *parsed, bool tls, struct err *e);
 
 #endif

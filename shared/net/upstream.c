@@ -18,6 +18,7 @@
 #include "net/ca.h"
 #include "net/exchange.h"
 #include "net/handle_pool.h"
+#include "net/request_options.h"
 #include "net/upstream_head.h"
 #include "net/upstream_url.h"
 
@@ -288,61 +289,17 @@ options_read(struct exchange *x)
 	return rc;
 }
 
-static CURLcode
-options_body(struct exchange *x)
-{
-	const struct upstream_req *rq = x->rq;
-	CURL *c = x->easy;
-	CURLcode rc;
-
-	if (!strcmp(rq->method, "GET") && !rq->body && !rq->body_read) {
-		rc = curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
-	} else {
-		rc = curl_easy_setopt(c, CURLOPT_POST, 1L);
-		if (rc == CURLE_OK)
-			rc = curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE,
-					      (curl_off_t)rq->body_len);
-		if (rc == CURLE_OK)
-			rc = curl_easy_setopt(c, CURLOPT_POSTFIELDS,
-					      rq->body_read ? NULL
-					      : rq->body    ? rq->body
-							    : "");
-		if (rc == CURLE_OK && rq->body_read)
-			rc = options_read(x);
-	}
-	if (rc == CURLE_OK)
-		rc = curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, rq->method);
-	return rc;
-}
-
 static int
-options_call(struct exchange *x, CURLU *url, struct curl_slist *headers, struct err *e)
+callbacks_set(struct exchange *x, struct err *e)
 {
-	const struct upstream_req *rq = x->rq;
 	CURL *c = x->easy;
-	int64_t left = deadline_left_ms(x->deadline), connect = left;
-	CURLcode rc;
+	CURLcode rc = CURLE_OK;
 
-	if (rq->connect_timeout_ms > 0 && rq->connect_timeout_ms < left)
-		connect = rq->connect_timeout_ms;
-	if (x->tls) {
-		x->store = ca_store(e);
-		if (!x->store)
-			return -1;
-	}
-	rc = options_body(x);
 #define SET(option, value)                                       \
 	do {                                                     \
 		if (rc == CURLE_OK)                              \
 			rc = curl_easy_setopt(c, option, value); \
 	} while (0)
-	SET(CURLOPT_CURLU, url);
-	SET(CURLOPT_HTTPHEADER, headers);
-	/* 0 would mean "for ever" to libcurl. */
-	SET(CURLOPT_TIMEOUT_MS, (long)(left > 0 ? left : 1));
-	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(connect > 0 ? connect : 1));
-	/* An empty string, not NULL: NULL means "ask the environment". */
-	SET(CURLOPT_PROXY, rq->proxy && !x->guarded ? rq->proxy : "");
 	SET(CURLOPT_SSL_CTX_FUNCTION, x->store ? on_tls : NULL);
 	SET(CURLOPT_SSL_CTX_DATA, (void *)x);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
@@ -357,35 +314,9 @@ options_call(struct exchange *x, CURLU *url, struct curl_slist *headers, struct 
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, (void *)x);
 #undef SET
-	if (rc != CURLE_OK) {
-		(void)err_set(e, ERR_INTERNAL, "libcurl refused an option");
-		err_detail(e, "%s", curl_easy_strerror(rc));
-		return -1;
-	}
-	return 0;
-}
-
-static void
-slist_freep(struct curl_slist **l)
-{
-	curl_slist_free_all(*l);
-}
-
-static int
-add_header(struct curl_slist **list, const char *line, struct err *e)
-{
-	struct curl_slist *grown;
-
-	/* The only way from a credential or a prompt into the request's frame. */
-	for (const char *p = line; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			return err_set(e, ERR_CONFIG,
-				       "the credential holds a line break or a control character");
-	grown = curl_slist_append(*list, line);
-	if (!grown)
-		return err_set(e, ERR_INTERNAL, "out of memory");
-	*list = grown;
-	return 0;
+	if (rc == CURLE_OK && x->rq->body_read)
+		rc = options_read(x);
+	return rc == CURLE_OK ? 0 : request_options_refused(rc, e);
 }
 
 /* Where a redirect leads, absolute; "" when that is no URL, or there is no redirect. */
@@ -395,6 +326,8 @@ location_settle(struct exchange *x)
 {
 	char raw[sizeof(x->head->location)];
 
+	if (!x->head->location[0])
+		return;
 	(void)snprintf(raw, sizeof(raw), "%s", x->head->location);
 	x->head->location[0] = '\0';
 	if (x->head->status >= 300 && x->head->status < 400 && raw[0])
@@ -403,18 +336,12 @@ location_settle(struct exchange *x)
 }
 
 static int
-perform(struct exchange *x, CURLU *url, struct err *e)
+perform(struct exchange *x, struct handle *h, struct err *e)
 {
-	__attribute__((cleanup(slist_freep))) struct curl_slist *headers = NULL;
+	struct curl_slist headers[REQUEST_HEADERS_MAX];
 	CURLcode rc;
 
-	/* No pause for a "100 Continue" that many servers never send. */
-	if (add_header(&headers, "Expect:", e) < 0)
-		return -1;
-	for (const char *const *h = x->rq->headers; h && *h; h++)
-		if (add_header(&headers, *h, e) < 0)
-			return -1;
-	if (options_call(x, url, headers, e) < 0)
+	if (request_options(x, h, headers, e) < 0 || callbacks_set(x, e) < 0)
 		return -1;
 	x->start_us = clock_us();
 	rc = curl_easy_perform(x->easy);
@@ -428,32 +355,51 @@ perform(struct exchange *x, CURLU *url, struct err *e)
 		rc = CURLE_WRITE_ERROR;
 	location_settle(x);
 	exchange_book(x, rc);
-	/* They point into this call. */
-	(void)curl_easy_setopt(x->easy, CURLOPT_CURLU, NULL);
+	/* It points into this call. */
 	(void)curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, NULL);
 	return rc == CURLE_OK ? 0 : exchange_error(x, rc, e);
+}
+
+/* A handle for the URL that was asked for, once it is judged. */
+static struct handle *
+take_handle(struct exchange *x, struct err *e)
+{
+	AUTO(upstream_url) u = { 0 };
+	enum upstream_policy policy = x->rq->policy;
+	struct handle *h = policy == UPSTREAM_TRUSTED ? handle_take_again(x->rq->url) : NULL;
+	CURLU *parsed;
+
+	if (h)
+		return h;
+	if (upstream_url_read(&u, x->rq->url, policy, x->rq->allow_origin, e) < 0)
+		return NULL;
+	if (u.own)
+		policy = UPSTREAM_TRUSTED;
+	x->guarded = policy == UPSTREAM_PUBLIC;
+	h = handle_take(policy, u.origin, e);
+	parsed = u.parsed;
+	u.parsed = NULL;
+	if (h && handle_set_url(h, x->rq->url, parsed, u.tls, e) == 0)
+		return h;
+	if (h)
+		handle_give(h);
+	else
+		curl_url_cleanup(parsed);
+	return NULL;
 }
 
 static int
 call(struct exchange *x, struct err *e)
 {
-	AUTO(upstream_url) u = { 0 };
-	enum upstream_policy policy = x->rq->policy;
-	struct handle *h;
+	struct handle *h = take_handle(x, e);
 	int rc;
 
-	if (upstream_url_read(&u, x->rq->url, policy, x->rq->allow_origin, e) < 0)
-		return -1;
-	if (u.own)
-		policy = UPSTREAM_TRUSTED;
-	x->guarded = policy == UPSTREAM_PUBLIC;
-	x->tls = u.tls;
-	h = handle_take(policy, u.origin, e);
 	if (!h)
 		return -1;
+	x->tls = h->tls;
 	x->easy = h->easy;
 	x->words = h->words;
-	rc = perform(x, u.parsed, e);
+	rc = perform(x, h, e);
 	if (rc < 0)
 		exchange_sign(x, e);
 	x->easy = NULL; /* from here on another thread may have it */

@@ -105,7 +105,8 @@ field(struct upstream_head *h, const char *name, size_t name_n, const char *v, s
 	int rank = id_rank(name, name_n);
 
 #define IS(s) (name_n == sizeof(s) - 1 && !strncasecmp(name, s, name_n))
-	(void)snprintf(text, sizeof(text), "%.*s", (int)(n < sizeof(text) ? n : 0), v);
+	memcpy(text, v, n < sizeof(text) ? n : 0);
+	text[n < sizeof(text) ? n : 0] = '\0';
 	if (rank >= 0 && n && (!h->id_rank || rank + 1 < h->id_rank)) {
 		copy_plain(h->request_id, sizeof(h->request_id), v, n);
 		h->id_rank = rank + 1;
