@@ -5,8 +5,9 @@
  *   (ipcFd set, keepConnection so that it is not closed first).
  * - FCGX_Finish_r() lingers until the web server has closed: skipped (detached) when the body was read
  *   to its end, which is when a plain close() cannot cut the answer off.
- * - answers leave in 8 KiB records: large ones are written here, in records of up to 64 KiB, around
- *   libfcgi's buffer.
+ * - answers leave in 8 KiB records, from a buffer that is there from the beginning, all through a long
+ *   wait: its streams for output are freed at once and the records are written here, of up to 64 KiB, the
+ *   last ones together.
  * - read() and write() are not repeated on EINTR: every handler has SA_RESTART, and signals are blocked
  *   in request threads.
  */
@@ -23,17 +24,28 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/deadline.h"
 
 #define RECORD_BYTES 65528 /* the largest FastCGI record that needs no padding */
 /* What lighttpd finds waiting it takes at once, and what it cannot pass on at once it puts into files. */
-#define WINDOW_BYTES  65536
-#define DIRECT_BYTES  8192 /* from here on an answer goes around libfcgi's buffer */
-#define STDOUT_RECORD 6    /* FCGI_STDOUT, FastCGI 1.0 section 8 */
+#define WINDOW_BYTES 65536
+#define DIRECT_BYTES 8192 /* from here on a piece of an answer goes around the buffer */
+#define OUT_BYTES    8192 /* of the buffer, … */
+#define OUT_FIRST    2048 /* … which most answers need no more than this of */
+/* What always fits into a socket nobody has written to: no write of it can block. */
+#define SURE_BYTES 16384
+/* FastCGI 1.0 sections 3.3 and 8 */
+#define END_RECORD    3 /* FCGI_END_REQUEST */
+#define STDOUT_RECORD 6 /* FCGI_STDOUT */
+#define HEAD_BYTES    8
 
 struct conn {
 	FCGX_Request fcgi;
+	struct buf out; /* what was written and has not left */
+	size_t sent;
 	bool narrowed; /* its send buffer is WINDOW_BYTES */
+	bool timed;    /* a write that blocks ends by itself */
 	bool cgi, input_open, input_ended, broken;
 	int64_t read_until_us, write_until_us; /* 0: for ever */
 };
@@ -53,6 +65,8 @@ conn_new(void)
 		free(c);
 		return NULL;
 	}
+	if (c)
+		c->out.max = OUT_BYTES;
 	return c;
 }
 
@@ -62,6 +76,7 @@ conn_free(struct conn *c)
 	if (!c)
 		return;
 	FCGX_Free(&c->fcgi, 1);
+	buf_done(&c->out);
 	free(c);
 }
 
@@ -71,7 +86,8 @@ conn_open(struct conn *c, int fd)
 	const struct timeval limit = { .tv_sec = CONN_PEER_TIMEOUT_S };
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	c->cgi = c->input_ended = c->broken = c->narrowed = false;
+	c->cgi = c->input_ended = c->broken = c->narrowed = c->timed = false;
+	c->sent = 0;
 	c->read_until_us = c->write_until_us = 0;
 	c->fcgi.ipcFd = fd;
 	c->fcgi.keepConnection = 1;
@@ -81,6 +97,8 @@ conn_open(struct conn *c, int fd)
 		return -1;
 	}
 	c->fcgi.keepConnection = 0;
+	FCGX_FreeStream(&c->fcgi.out);
+	FCGX_FreeStream(&c->fcgi.err);
 	c->input_open = true;
 	return 0;
 }
@@ -126,11 +144,8 @@ conn_read_until(struct conn *c, int64_t at_us)
 void
 conn_write_until(struct conn *c, int64_t at_us)
 {
-	struct timeval limit = wait_limit(at_us, CONN_STALL_S);
-
 	c->write_until_us = at_us;
-	if (!c->cgi)
-		(void)setsockopt(c->fcgi.ipcFd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	c->timed = false;
 }
 
 const char *
@@ -262,39 +277,95 @@ write_all(const struct conn *c, int fd, struct iovec *v, int n)
 	return 0;
 }
 
+/* Before so much is written that it may have to wait. */
+static void
+set_write_limit(struct conn *c)
+{
+	struct timeval limit = wait_limit(c->write_until_us, CONN_STALL_S);
+
+	c->timed = true;
+	if (c->write_until_us)
+		(void)setsockopt(c->fcgi.ipcFd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
+static void
+make_head(const struct conn *c, unsigned char head[HEAD_BYTES], unsigned char type, size_t n,
+	  size_t pad)
+{
+	const unsigned char h[HEAD_BYTES] = { 1,
+					      type,
+					      (unsigned char)(c->fcgi.requestId >> 8),
+					      (unsigned char)c->fcgi.requestId,
+					      (unsigned char)(n >> 8),
+					      (unsigned char)n,
+					      (unsigned char)pad,
+					      0 };
+
+	memcpy(head, h, HEAD_BYTES);
+}
+
+/* One record of the answer, as three pieces of a write. */
 static int
-write_records(struct conn *c, const char *p, size_t n)
+make_record(const struct conn *c, struct iovec v[3], unsigned char head[HEAD_BYTES], const char *p,
+	    size_t n)
+{
+	static const char zero[8];
+	size_t pad = -n & 7;
+
+	make_head(c, head, STDOUT_RECORD, n, pad);
+	v[0] = (struct iovec){ head, HEAD_BYTES };
+	v[1] = (struct iovec){ (void *)p, n };
+	v[2] = (struct iovec){ (void *)zero, pad };
+	return 3;
+}
+
+/* Sends what is in the buffer, then p, then, if that is all, the request's end. */
+static int
+send_out(struct conn *c, const char *p, size_t n, bool end)
 {
 	static const int window = WINDOW_BYTES;
+	/* The end of standard output, and of the request: status 0, FCGI_REQUEST_COMPLETE. */
+	unsigned char heads[2][HEAD_BYTES], last[3 * HEAD_BYTES] = { 0 };
 
-	if (!c->narrowed) {
+	if (n && !c->narrowed) {
 		c->narrowed = true;
 		(void)setsockopt(c->fcgi.ipcFd, SOL_SOCKET, SO_SNDBUF, &window, sizeof(window));
 	}
-	if (FCGX_FFlush(c->fcgi.out) != 0)
-		return -1;
-	while (n > 0) {
+	do {
 		size_t part = n < RECORD_BYTES ? n : RECORD_BYTES;
-		unsigned char pad = (unsigned char)(-part & 7);
-		unsigned char head[8] = { 1,
-					  STDOUT_RECORD,
-					  (unsigned char)(c->fcgi.requestId >> 8),
-					  (unsigned char)c->fcgi.requestId,
-					  (unsigned char)(part >> 8),
-					  (unsigned char)part,
-					  pad,
-					  0 };
-		static const char zero[8];
-		struct iovec v[3] = { { head, sizeof(head) },
-				      { (void *)p, part },
-				      { (void *)zero, pad } };
+		struct iovec v[7];
+		int k = 0;
 
-		if (write_all(c, c->fcgi.ipcFd, v, 3) < 0)
-			return -1;
+		c->sent += c->out.len + part;
+		if (c->sent > SURE_BYTES && !c->timed)
+			set_write_limit(c);
+		if (c->out.len)
+			k += make_record(c, v + k, heads[0], c->out.p, c->out.len);
+		if (part)
+			k += make_record(c, v + k, heads[1], p, part);
 		p += part;
 		n -= part;
-	}
+		if (end && !n) {
+			make_head(c, last, STDOUT_RECORD, 0, 0);
+			make_head(c, last + HEAD_BYTES, END_RECORD, HEAD_BYTES, 0);
+			v[k++] = (struct iovec){ last, sizeof(last) };
+		}
+		if (k && write_all(c, c->fcgi.ipcFd, v, k) < 0)
+			return -1;
+		buf_clear(&c->out);
+	} while (n);
 	return 0;
+}
+
+/* Small pieces wait for each other. */
+static int
+put_out(struct conn *c, const char *p, size_t n)
+{
+	if (n > c->out.max - c->out.len && send_out(c, NULL, 0, false) < 0)
+		return -1;
+	if (!c->out.cap)
+		(void)buf_room(&c->out, OUT_FIRST);
+	return buf_add(&c->out, p, n);
 }
 
 int
@@ -307,9 +378,9 @@ conn_write(struct conn *c, const void *p, size_t n)
 	if (c->cgi)
 		rc = write_all(c, STDOUT_FILENO, &(struct iovec){ (void *)p, n }, 1);
 	else if (n >= DIRECT_BYTES)
-		rc = write_records(c, p, n);
+		rc = send_out(c, p, n, false);
 	else
-		rc = FCGX_PutStr(p, (int)n, c->fcgi.out) == (int)n ? 0 : -1;
+		rc = put_out(c, p, n);
 	if (rc < 0)
 		c->broken = true;
 	return rc;
@@ -320,7 +391,7 @@ conn_flush(struct conn *c)
 {
 	if (c->cgi || c->broken)
 		return c->broken ? -1 : 0;
-	if (FCGX_FFlush(c->fcgi.out) != 0)
+	if (send_out(c, NULL, 0, false) < 0)
 		c->broken = true;
 	return c->broken ? -1 : 0;
 }
@@ -342,19 +413,12 @@ conn_close(struct conn *c)
 {
 	if (c->cgi)
 		return;
-	if (c->input_ended && !c->broken)
+	/* What is left of an answer is not written to a client that takes none of it. */
+	if (!c->broken && send_out(c, NULL, 0, true) < 0)
+		c->broken = true;
+	if (c->input_ended || c->broken)
 		c->fcgi.detached = 1; /* nothing is left to read: no lingering */
-	if (c->broken) {
-		/* FCGX_Finish_r() would write what is left of the answer to a client that takes none of it. */
-		c->fcgi.detached = 1;
-		FCGX_Free(&c->fcgi, 1);
-	} else if (c->fcgi.in) {
-		FCGX_Finish_r(&c->fcgi);
-	} else {
-		/* What FCGX_Finish_r() does, which takes a request without input for none. */
-		(void)FCGX_FClose(c->fcgi.err);
-		(void)FCGX_FClose(c->fcgi.out);
-		FCGX_Free(&c->fcgi, 1);
-	}
+	FCGX_Free(&c->fcgi, 1);
+	buf_done(&c->out);
 	c->input_open = false;
 }
