@@ -133,6 +133,14 @@ set_deadline(struct request *r, struct err *e)
 	return rc;
 }
 
+__attribute__((noinline)) static bool /* its error must not lie on a stack that waits */
+deadline_is_clear(struct request *r)
+{
+	struct err said_later;
+
+	return set_deadline(r, &said_later) == 0;
+}
+
 static bool
 method_fits(const struct request *r, const struct route *route)
 {
@@ -223,7 +231,6 @@ static int
 serve(struct request *r, struct err *e)
 {
 	const struct route *first = r->frame->app->routes;
-	struct err unclear;
 	bool method_ok, clear;
 
 	/* The web server's error handler comes with a status and may come with any path. */
@@ -238,7 +245,7 @@ serve(struct request *r, struct err *e)
 		return preflight(r, e);
 	r->route = find_route(r, &method_ok);
 	/* From here on the deadline holds; whether it was asked for rightly is a later question. */
-	clear = !r->route || set_deadline(r, &unclear) == 0;
+	clear = !r->route || deadline_is_clear(r);
 	if (!r->route || !(r->route->flags & ROUTE_OPEN)) {
 		if (check_credential(r, r->route && method_ok ? r->route->scope : 0, e) < 0)
 			return -1;
@@ -247,10 +254,8 @@ serve(struct request *r, struct err *e)
 		return no_such_route(r, e);
 	if ((r->route->flags & ROUTE_SPENDS) && check_limits(r, e) < 0)
 		return -1;
-	if (!clear) {
-		*e = unclear;
-		return -1;
-	}
+	if (!clear)
+		return set_deadline(r, e);
 	watchdog_stage("work");
 	return r->route->handler(r, r->frame->state, e);
 }

@@ -199,7 +199,7 @@ wait_for_moment(struct attempts *a, const struct err *e)
 }
 
 /* May it be tried once more?  Waits until it may. */
-static bool
+__attribute__((noinline)) static bool /* off a stack that waits */
 again(struct attempts *a, unsigned k, struct err *e)
 {
 	bool by_key = aside_is_reason(e);

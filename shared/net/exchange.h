@@ -24,6 +24,7 @@ struct exchange {
 	uint64_t body_at; /* of a body that is read piece by piece */
 	int64_t start_us;
 	int64_t heard_us; /* when the server was last heard, or the request began to leave */
+	int64_t trim_after_us; /* when the unused stack goes back, since the start */
 	int64_t tls_us; /* when TCP, and the proxy's tunnel, were there and TLS began; 0: not */
 	long overhead;  /* bytes that had been sent before the request: a proxy's CONNECT */
 	void *store;    /* X509_STORE, with https */
@@ -36,7 +37,6 @@ struct exchange {
 	bool head_whole; /* the empty line after the headers came */
 	bool begun;      /* the receiver's begin was called */
 	bool failed;     /* a callback filled *e */
-	bool trimmed;    /* the unused stack went back */
 	bool forsaken;   /* not sent, because nobody waits for it any more */
 	int64_t enough_us; /* since when the receiver has all it wants; 0: it has not */
 };

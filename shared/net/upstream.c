@@ -179,8 +179,9 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 		x->failed = true;
 		return 1;
 	}
-	if (!x->trimmed && clock_us() - x->start_us > LONG_WAIT_US) {
-		x->trimmed = true;
+	if (clock_us() - x->start_us > x->trim_after_us) {
+		/* Again after twice the time: a handshake, or another answer's piece, may have come since. */
+		x->trim_after_us *= 2;
 		stack_trim();
 	}
 	tick();
@@ -419,6 +420,7 @@ upstream_call(const struct upstream_req *req, const struct upstream_body *body,
 		.deadline = d,
 		.ledger = ledger,
 		.e = e,
+		.trim_after_us = LONG_WAIT_US,
 		.repeatable = !strcmp(req->method, "GET") || !strcmp(req->method, "HEAD"),
 	};
 
