@@ -71,9 +71,42 @@ conn_close(struct sqlite_conn *c)
 	free(c);
 }
 
+/*
+ * Some of SQLite's waits ask no busy handler: a reader that finds the WAL's index locked tries a
+ * hundred times over, ten seconds in all.  But all of them sleep by the VFS: ours is the usual one,
+ * except that nobody sleeps past the deadline of what this thread is doing.
+ */
+#define VFS_NAME "easel"
+
+static _Thread_local struct deadline sleep_until;
+static int (*usual_sleep)(sqlite3_vfs *vfs, int us);
+
+static int
+sleep_in_time(sqlite3_vfs *vfs, int us)
+{
+	int64_t left_us = sleep_until.at_us - clock_us();
+
+	if (left_us <= 0)
+		return 0;
+	return usual_sleep(vfs, us < left_us ? us : (int)left_us);
+}
+
+static void
+vfs_register(void)
+{
+	static sqlite3_vfs vfs;
+
+	vfs = *sqlite3_vfs_find(NULL);
+	usual_sleep = vfs.xSleep;
+	vfs.xSleep = sleep_in_time;
+	vfs.zName = VFS_NAME;
+	(void)sqlite3_vfs_register(&vfs, 0);
+}
+
 static void
 conn_wait(struct sqlite_conn *c, const struct deadline *d)
 {
+	sleep_until = *d;
 	(void)sqlite3_busy_timeout(c->db, (int)deadline_left_ms(d));
 }
 
@@ -108,8 +141,8 @@ conn_open(struct pool *p, const struct deadline *d, struct err *e)
 	}
 	c->pool = p;
 	/* Never SQLITE_OPEN_CREATE: SQLite would make the file with the umask's mode. */
-	if (sqlite3_open_v2(p->path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
-	    SQLITE_OK) {
+	if (sqlite3_open_v2(p->path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+			    VFS_NAME) != SQLITE_OK) {
 		(void)sqlite_failed(c, e);
 		conn_close(c);
 		return NULL;
@@ -233,8 +266,11 @@ int
 pool_open(struct pool **out, const char *path, const struct schema *schema, bool migrate,
 	  struct err *e)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	AUTO_PTR(pool) p = calloc(1, sizeof(*p));
 	pthread_condattr_t attr;
+
+	(void)pthread_once(&once, vfs_register);
 
 	if (!p || !(p->path = strdup(path))) {
 		free(TAKE_PTR(p));
