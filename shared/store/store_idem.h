@@ -26,8 +26,8 @@ struct idem_record {
 };
 void idem_record_done(struct idem_record *r);
 
-/* Adds *r, or finds what is there under its owner and key: *begun false, and *other is that one (also when
- * it is the same request's: request_id tells).  A key of "" is always begun. */
+/* Adds *r, or finds another request's under its owner and key: *begun false, and *other is that one.  A key
+ * of "" always begins.  The same request once more changes nothing and has begun. */
 int store_idem_begin(struct store *s, const struct idem_record *r, struct idem_record *other,
 		     bool *begun, const struct deadline *d, struct err *e);
 int store_idem_by_key(struct store *s, const char *owner, const char *key, struct idem_record *out,
