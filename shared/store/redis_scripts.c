@@ -18,7 +18,7 @@ static const char prelude[] =
 	" for i = from, #ARGV do t[#t + 1] = ARGV[i] end\n"
 	" return t\n"
 	"end\n"
-	"local function set(key, pairs) if #pairs > 0 then call('HSET', key, unpack(pairs)) end end\n";
+	"local function set(key, words) if #words > 0 then call('HSET', key, unpack(words)) end end\n";
 
 const char redis_idem_prelude[] =
 	"local function idem(owner, key, hash, id, expires, pairs)\n"
@@ -287,6 +287,7 @@ static const struct {
 	[SCRIPT_TASK_CALLBACK_DONE] = { redis_task_prelude, NULL, redis_task_callback_done },
 	[SCRIPT_LIST] = { NULL, NULL, list },
 	[SCRIPT_PRUNE] = { redis_task_prelude, NULL, redis_prune },
+	[SCRIPT_TASK_REBUILD] = { redis_task_prelude, NULL, redis_task_rebuild },
 	[SCRIPT_IDEM_BEGIN] = { redis_idem_prelude, NULL, idem_begin },
 	[SCRIPT_IDEM_FIND] = { NULL, NULL, idem_find },
 	[SCRIPT_IDEM_SET] = { NULL, NULL, idem_set },

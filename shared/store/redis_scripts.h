@@ -42,6 +42,7 @@ enum redis_script_name {
 	SCRIPT_TASK_CALLBACK_DONE,
 	SCRIPT_LIST,
 	SCRIPT_PRUNE,
+	SCRIPT_TASK_REBUILD,
 	SCRIPT_IDEM_BEGIN,
 	SCRIPT_IDEM_FIND,
 	SCRIPT_IDEM_SET,
@@ -78,5 +79,6 @@ extern const char redis_task_position[];
 extern const char redis_task_callback[];
 extern const char redis_task_callback_done[];
 extern const char redis_prune[];
+extern const char redis_task_rebuild[];
 
 #endif

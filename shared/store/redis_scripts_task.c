@@ -225,4 +225,33 @@ const char redis_prune[] =
 	"end\n"
 	"return #ids\n";
 
+const char redis_task_rebuild[] =
+	/* nothing: what follows from the tasks themselves */
+	"for _, k in ipairs({ 'ready', 'leases', 'busy', 'counts', 'expires', 'callbacks' }) do call('DEL', P .. k) end\n"
+	"local lanes, n = {}, {}\n"
+	"for _, id in ipairs(call('ZRANGE', P .. 'tasks', 0, -1)) do\n"
+	" local h = call('HMGET', T(id), 'status', 'lane', 'seq', 'due_ms', 'lease_until_ms', 'expires_ms', 'callback_due_ms')\n"
+	" if h[3] then\n"
+	"  local status, lane = int(h[1]), h[2] or ''\n"
+	"  n[status] = (n[status] or 0) + 1\n"
+	"  if not lanes[lane] then\n"
+	"   lanes[lane] = true\n"
+	"   call('DEL', P .. 'lane:' .. lane)\n"
+	"  end\n"
+	"  if status == 1 then\n"
+	"   call('ZADD', P .. 'leases', int(h[5]), id)\n"
+	"   if lane ~= '' then call('HSET', P .. 'busy', lane, id) end\n"
+	"  elseif status == 0 or status == 2 then\n"
+	"   call('ZADD', P .. 'lane:' .. lane, h[3], id)\n"
+	"   if lane == '' then call('ZADD', P .. 'ready', int(h[4]), place(h[3], id)) end\n"
+	"  else\n"
+	"   if int(h[6]) > 0 then call('ZADD', P .. 'expires', int(h[6]), id) end\n"
+	"   if int(h[7]) > 0 then call('ZADD', P .. 'callbacks', int(h[7]), id) end\n"
+	"  end\n"
+	" end\n"
+	"end\n"
+	"for lane, _ in pairs(lanes) do promote(lane) end\n"
+	"for status, k in pairs(n) do call('HSET', P .. 'counts', status, k) end\n"
+	"return 1\n";
+
 /* clang-format on */

@@ -265,6 +265,25 @@ check_types(struct redis *r, const struct deadline *d, struct err *e)
 	return 0;
 }
 
+/* The queue's own sets follow from the tasks: those that are damaged are made anew. */
+static int
+mend(struct redis *r, const struct deadline *d, struct err *e)
+{
+	struct store s = { NULL, r };
+	AUTO_REPLY reply = NULL;
+	struct redis_args a;
+
+	args_begin(&a, "DEL");
+	arg_text(&a, "easel:lane:");
+	reply = redis_run(r, &a, d, e);
+	if (!reply)
+		return -1;
+	freeReplyObject(TAKE_PTR(reply));
+	args_begin(&a, NULL);
+	reply = redis_eval(&s, SCRIPT_TASK_REBUILD, &a, d, e);
+	return reply ? check_types(r, d, e) : -1;
+}
+
 static int
 open_any(void **self, const char *rest, bool local, bool migrate, struct err *e)
 {
@@ -272,7 +291,10 @@ open_any(void **self, const char *rest, bool local, bool migrate, struct err *e)
 	AUTO_PTR(redis) r = NULL;
 
 	if (redis_new(&r, rest, local, e) < 0 || check_server(r, &d, e) < 0 ||
-	    check_schema(r, migrate, &d, e) < 0 || check_types(r, &d, e) < 0)
+	    check_schema(r, migrate, &d, e) < 0)
+		return -1;
+	if (check_types(r, &d, e) < 0 &&
+	    (!migrate || e->kind != ERR_SCHEMA_MISSING || mend(r, &d, e) < 0))
 		return -1;
 	*self = TAKE_PTR(r);
 	return 0;

@@ -30,7 +30,7 @@ static struct {
 } rd;
 
 /* The line of docs/redis.md that begins with "user easel", with the password in its place. */
-static int
+__attribute__((unused)) static int
 redis_acl(char *out, size_t size)
 {
 	FILE *f = fopen("docs/redis.md", "re");
@@ -49,7 +49,7 @@ redis_acl(char *out, size_t size)
 	return n > 0 ? 0 : -1;
 }
 
-static int
+__attribute__((unused)) static int
 redis_free_port(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET,
@@ -64,7 +64,7 @@ redis_free_port(void)
 	return ntohs(a.sin_port);
 }
 
-static int
+__attribute__((unused)) static int
 redis_up(void)
 {
 	static const struct timespec pause = { .tv_nsec = 10000000 };
@@ -90,7 +90,7 @@ redis_up(void)
 }
 
 /* Starts it on what its append-only file holds. */
-static int
+__attribute__((unused)) static int
 redis_start(void)
 {
 	pid_t parent = getpid();
@@ -109,7 +109,7 @@ redis_start(void)
 	return rd.pid < 0 ? -1 : redis_up();
 }
 
-static void
+__attribute__((unused)) static void
 redis_kill(int signal)
 {
 	int status;
@@ -122,7 +122,7 @@ redis_kill(int signal)
 	rd.pid = 0;
 }
 
-static int
+__attribute__((unused)) static int
 redis_begin(void)
 {
 	char acl[1200];
@@ -149,7 +149,7 @@ redis_begin(void)
 }
 
 /* A command of the operator's; its answer is not looked at. */
-static void
+__attribute__((unused)) static void
 redis_say(const char *command)
 {
 	redisReply *r = redisCommand(rd.admin, command);
@@ -158,7 +158,7 @@ redis_say(const char *command)
 		freeReplyObject(r);
 }
 
-static void
+__attribute__((unused)) static void
 redis_end(void)
 {
 	static const char *const clean[] = { "/redis.conf", "/s", "/dump.rdb" };

@@ -41,7 +41,7 @@ text(const char *fmt, ...)
 
 /* ---- one store a test ---- */
 
-static int
+__attribute__((unused)) static int
 begin_any(void)
 {
 	e = (struct err){ 0 };
@@ -71,7 +71,7 @@ setup_redis(void **state)
 	return 0;
 }
 
-static int
+__attribute__((unused)) static int
 teardown_any(void **state)
 {
 	static const char *const names[] = { "t.db", "t.db-wal", "t.db-shm", "t.db-wake" };
@@ -83,14 +83,14 @@ teardown_any(void **state)
 	return rmdir(dir);
 }
 
-static int
+__attribute__((unused)) static int
 begin_redis(void **state)
 {
 	(void)state;
 	return redis_begin();
 }
 
-static int
+__attribute__((unused)) static int
 end_redis(void **state)
 {
 	(void)state;
@@ -103,7 +103,7 @@ end_redis(void **state)
 static char collection[4096];
 static int n_collected;
 
-static void
+__attribute__((unused)) static void
 collect(const char *word)
 {
 	size_t n = strlen(collection);
@@ -123,7 +123,7 @@ collected(size_t bytes)
 	return n;
 }
 
-static struct task_record
+__attribute__((unused)) static struct task_record
 a_task(const char *id, const char *lane)
 {
 	struct task_record t = { .created_ms = clock_wall_ms() };
@@ -279,7 +279,7 @@ cancel(const char *id)
 	assert_true(found && changed);
 }
 
-static void
+__attribute__((unused)) static void
 collect_task(const struct task_record *t, void *arg)
 {
 	char *ids = arg;
