@@ -142,7 +142,7 @@ read_field(const redisReply *v, const struct field *f, void *record, struct err 
 
 int
 answer_record(const redisReply *reply, size_t first, const struct fields *f, void *record,
-	     struct err *e)
+	      struct err *e)
 {
 	size_t guess = 0;
 

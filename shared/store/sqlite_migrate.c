@@ -37,8 +37,11 @@ table_lacks(struct sqlite_conn *c, const struct schema_table *t, char *what, siz
 	what[0] = '\0';
 	(void)snprintf(sql, sizeof(sql), "SELECT %s FROM %s LIMIT 0", t->columns, t->name);
 	code = sqlite3_prepare_v2(c->db, sql, -1, &s, NULL);
-	(void)sqlite3_finalize(s);
+	/* Only a step sees what another connection did to the table since this one last looked. */
 	if (code == SQLITE_OK)
+		code = sqlite3_step(s);
+	(void)sqlite3_finalize(s);
+	if (code == SQLITE_DONE)
 		return 0;
 	said = sqlite3_errmsg(c->db);
 	if (!strncmp(said, no_table, sizeof(no_table) - 1))

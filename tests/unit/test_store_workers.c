@@ -12,7 +12,7 @@
 
 #include "store_fixture.h"
 
-#define TASKS   600
+#define TASKS   300
 #define LANES   6 /* the last one is "": nothing waits for anything there */
 #define THREADS 8
 #define WORKERS 4
