@@ -13,12 +13,13 @@ import chat
 import measure
 import proc
 import report
+import store
 from stack import Stack
 
 FILES = 8192
 LEVELS = (1, 32, 128)
 FORMATS = ("b64_json", "url")
-PARTS = ("memory", "cold", "speed", "chat")
+PARTS = ("memory", "cold", "speed", "chat", "store")
 
 
 def say(text):
@@ -59,7 +60,11 @@ def run_memory(stack, peers, quick):
     return got
 
 
-def run(stack, args, results):
+def run(stack, args, results, cores):
+    if "store" in args.only:
+        results["store"] = store.run(args.build, cores, args.quick, say)
+    if args.only == ["store"]:
+        return
     counts = {"small": 2000, "large": 60} if args.quick else {"small": 8000, "large": 200}
     rounds = 3 if args.quick else 5
     stack.start_upstreams()
@@ -98,6 +103,10 @@ def show(results, args):
         report.judge_memory(judged, results.get("memory", {}))
     if "cold" in args.only:
         report.judge_cold(judged, results.get("cold"), results.get("stack"))
+    if "store" in args.only:
+        report.judge_store(judged, results.get("store", {}))
+    if "store" in results:
+        print(report.store_table(results["store"]), end="\n\n")
     if "speed" in results:
         print(report.speed_table(results["speed"]), end="\n\n")
     if "memory" in results:
@@ -144,11 +153,12 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE,
                        (FILES if hard == resource.RLIM_INFINITY else min(FILES, hard), hard))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    cores = os.sched_getaffinity(0)
     core = pin()
     stack = Stack(args.build)
     results = {}
     try:
-        run(stack, args, results)
+        run(stack, args, results, cores)
     except KeyboardInterrupt:
         return 1
     except (RuntimeError, subprocess.CalledProcessError) as problem:

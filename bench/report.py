@@ -154,3 +154,22 @@ def cold_table(cold, stack):
         rows.append(("easel serve, first answer", "http", f"{stack['answer_ms']:.0f}", "",
                      stack["status"]))
     return table(("from exec to first byte", "by", "median ms", "least", "status"), rows)
+
+
+# What a queue of 100,000 tasks must allow: submissions a second, by kind of store.
+STORE_ADDS = {"sqlite": 3000, "redis": 5000}
+STORE_CLAIM_MS = 20
+STORE_READS = 10000
+
+
+def judge_store(report, store):
+    for name, got in store.items():
+        report.at_least(f"store {name}: durable submissions a second", got["adds_s"], STORE_ADDS[name], "{:,.0f}")
+        report.at_most(f"store {name}: claim p99, ms", got["claim_p99_ms"], STORE_CLAIM_MS)
+        report.at_least(f"store {name}: status reads a second", got["reads_s"], STORE_READS, "{:,.0f}")
+
+
+def store_table(store):
+    return table(("store", "queued", "submissions/s", "claim p50, ms", "claim p99, ms", "status reads/s"),
+                 [(name, f"{g['queued']:,}", f"{g['adds_s']:,.0f}", f"{g['claim_p50_ms']:.2f}",
+                   f"{g['claim_p99_ms']:.2f}", f"{g['reads_s']:,.0f}") for name, g in store.items()])

@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # What must be there as a package: headers and modules have no command to look for.
-packages='libfcgi-dev libcurl4-openssl-dev libssl-dev libsqlite3-dev libjansson-dev libsodium-dev libzip-dev libvips-dev
+packages='libfcgi-dev libcurl4-openssl-dev libssl-dev libsqlite3-dev libhiredis-dev libjansson-dev libsodium-dev libzip-dev libvips-dev
 	libseccomp-dev libtomlplusplus-dev lighttpd lighttpd-mod-openssl ca-certificates'
 # What may come from anywhere as long as the command is found: command=package.
 commands='gcc=gcc g++=g++ make=make pkg-config=pkg-config curl=curl jq=jq sqlite3=sqlite3 git=git'
@@ -22,7 +22,7 @@ case ${1-} in
 	commands="$commands clang=clang clang-format=clang-format clang-tidy=clang-tidy
 		cppcheck=cppcheck shellcheck=shellcheck python3=python3 node=nodejs npm=npm
 		nginx=nginx-light apache2=apache2-bin wrk=wrk file=file webpinfo=webp openssl=openssl spawn-fcgi=spawn-fcgi
-		ps=procps mount=mount"
+		ps=procps mount=mount redis-server=redis-server"
 	;;
 '') ;;
 *)
@@ -82,7 +82,7 @@ if [ "$missing" ]; then
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
 		-o Dpkg::Use-Pty=0 install $missing >/dev/null
 	if [ -d /run/systemd/system ]; then
-		for daemon in lighttpd nginx; do
+		for daemon in lighttpd nginx redis-server; do
 			case " $missing " in
 			*" $daemon"*) as_root systemctl --quiet disable "$daemon" ;;
 			esac

@@ -162,13 +162,19 @@ wrong_origin(const char *s)
 const char *
 wrong_store(const char *s)
 {
-	if (!strncmp(s, "redis:", 6) || !strncmp(s, "redis+unix:", 11))
-		return "redis is not built in yet; this build has: sqlite";
 	if (!strncmp(s, "rediss:", 7))
-		return "redis is not built in yet, nor rediss (redis over TLS); this build has: "
-		       "sqlite";
+		return "rediss (Redis over TLS) is not in this build, whose hiredis has no TLS; "
+		       "use a "
+		       "local socket or a tunnel";
+	if (!strncmp(s, "redis:", 6) && strncmp(s, "redis://", 8) != 0)
+		return "expected redis://[user:password@]host[:port][/db]";
+	if (!strncmp(s, "redis+unix:", 11) && strncmp(s, "redis+unix://", 13) != 0)
+		return "expected redis+unix://[user:password@]/path[?db=N]";
+	if (!strncmp(s, "redis:", 6) || !strncmp(s, "redis+unix:", 11))
+		return NULL;
 	if (strncmp(s, "sqlite:", 7) != 0 || !s[7])
-		return "expected sqlite:FILE, such as sqlite:easel.db";
+		return "expected sqlite:FILE, such as sqlite:easel.db, redis://HOST:PORT/DB or "
+		       "redis+unix:///PATH";
 	if (s[7] == ':')
 		return "a store in memory cannot be shared by several programs; name a file";
 	return NULL;

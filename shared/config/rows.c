@@ -86,7 +86,8 @@ static const struct row auth_rows[] = {
 
 static const struct row store_rows[] = {
 	{ "url", K_STRING, AT(store.url), "sqlite:easel.db", .flags = ROW_HIDE, .wrong = wrong_store,
-	  .help = "sqlite:FILE, within state_dir" },
+	  .help = "sqlite:FILE, within state_dir; redis://[user:password@]host[:port][/db] or "
+		  "redis+unix://[user:password@]/path[?db=N]: docs/redis.md" },
 };
 
 static const struct row files_rows[] = {

@@ -8,21 +8,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
-struct pool {
-	char *path;
-	const struct schema *schema;
-	pthread_mutex_t mutex;    /* guards what follows */
-	pthread_cond_t given;     /* on CLOCK_MONOTONIC, as deadlines are */
-	struct sqlite_conn *idle; /* last in, first out */
-	unsigned open;
-};
-
 /*
  * SQLite's words go to the log.  A table that went missing has an error of its own, because its remedy
  * is another one; SQLite tells it apart only by its text.
  */
-static int
-sqlite_failed(struct sqlite_conn *c, struct err *e)
+int
+conn_failed(struct sqlite_conn *c, struct err *e)
 {
 	static const char no_table[] = "no such table: ";
 	const char *said = c->db ? sqlite3_errmsg(c->db) : "out of memory";
@@ -34,39 +25,29 @@ sqlite_failed(struct sqlite_conn *c, struct err *e)
 		return err_set(e, ERR_SCHEMA_MISSING, "%s",
 			       strncmp(name, "main.", 5) ? name : name + 5);
 	}
+	if ((code & 0xff) == SQLITE_ERROR && strstr(said, "no column named ")) {
+		(void)err_set(e, ERR_SCHEMA_MISSING, "%.*s",
+			      (int)strcspn(said + (strncmp(said, "table ", 6) ? 0 : 6), " "),
+			      said + (strncmp(said, "table ", 6) ? 0 : 6));
+		err_detail(e, "sqlite: %s", said);
+		return -1;
+	}
 	(void)err_set(e, ERR_STORE, "sqlite");
 	err_detail(e, "sqlite: %s (%d)", said, code);
 	return -1;
 }
 
-static int
+int
 conn_exec(struct sqlite_conn *c, const char *sql, struct err *e)
 {
-	return sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_failed(c, e);
-}
-
-static int
-conn_int(struct sqlite_conn *c, const char *sql, int *out, struct err *e)
-{
-	sqlite3_stmt *s = NULL;
-	int rc = -1;
-
-	if (sqlite3_prepare_v2(c->db, sql, -1, &s, NULL) == SQLITE_OK &&
-	    sqlite3_step(s) == SQLITE_ROW) {
-		*out = sqlite3_column_int(s, 0);
-		rc = 0;
-	} else {
-		(void)sqlite_failed(c, e);
-	}
-	(void)sqlite3_finalize(s);
-	return rc;
+	return sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : conn_failed(c, e);
 }
 
 static void
 conn_close(struct sqlite_conn *c)
 {
 	for (size_t i = 0; i < POOL_STATEMENTS; i++)
-		(void)sqlite3_finalize(c->stmt[i]);
+		(void)sqlite3_finalize(c->stmt[i].stmt);
 	(void)sqlite3_close(c->db);
 	free(c);
 }
@@ -103,11 +84,27 @@ vfs_register(void)
 	(void)sqlite3_vfs_register(&vfs, 0);
 }
 
+/*
+ * Another process writes.  It is done in a millisecond or two, so that SQLite's own pauses, which grow to
+ * a tenth of a second, would leave the file idle.
+ */
+static int
+conn_busy(void *arg, int times)
+{
+	struct timespec pause = { .tv_nsec = times < 4 ? 250000 : times < 50 ? 1000000 : 4000000 };
+
+	(void)arg;
+	if (deadline_over(&sleep_until))
+		return 0;
+	(void)nanosleep(&pause, NULL);
+	return 1;
+}
+
 static void
 conn_wait(struct sqlite_conn *c, const struct deadline *d)
 {
 	sleep_until = *d;
-	(void)sqlite3_busy_timeout(c->db, (int)deadline_left_ms(d));
+	(void)sqlite3_busy_handler(c->db, conn_busy, NULL);
 }
 
 /*
@@ -125,7 +122,7 @@ conn_wal(struct sqlite_conn *c, const struct deadline *d, struct err *e)
 		if (code == SQLITE_OK)
 			return 0;
 		if ((code != SQLITE_BUSY && code != SQLITE_LOCKED) || deadline_over(d))
-			return sqlite_failed(c, e);
+			return conn_failed(c, e);
 		(void)nanosleep(&pause, NULL);
 	}
 }
@@ -143,93 +140,19 @@ conn_open(struct pool *p, const struct deadline *d, struct err *e)
 	/* Never SQLITE_OPEN_CREATE: SQLite would make the file with the umask's mode. */
 	if (sqlite3_open_v2(p->path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
 			    VFS_NAME) != SQLITE_OK) {
-		(void)sqlite_failed(c, e);
+		(void)conn_failed(c, e);
 		conn_close(c);
 		return NULL;
 	}
 	conn_wait(c, d);
-	if (conn_wal(c, d, e) < 0 ||
-	    conn_exec(c, "PRAGMA synchronous=FULL; PRAGMA trusted_schema=OFF", e) < 0) {
+	if (conn_wal(c, d, e) < 0 || conn_exec(c,
+					       "PRAGMA synchronous=FULL; PRAGMA "
+					       "trusted_schema=OFF; PRAGMA wal_autocheckpoint=4000",
+					       e) < 0) {
 		conn_close(c);
 		return NULL;
 	}
 	return c;
-}
-
-/* The first table of the schema that is not there, or NULL in *missing. */
-static int
-conn_missing(struct sqlite_conn *c, const char **missing, struct err *e)
-{
-	const char *const *t = c->pool->schema->tables;
-	sqlite3_stmt *s = NULL;
-	int got = SQLITE_ROW;
-
-	*missing = NULL;
-	if (sqlite3_prepare_v2(c->db, "SELECT 1 FROM sqlite_schema WHERE type='table' AND name=?",
-			       -1, &s, NULL) != SQLITE_OK)
-		return sqlite_failed(c, e);
-	for (; *t && got == SQLITE_ROW; t++) {
-		(void)sqlite3_bind_text(s, 1, *t, -1, SQLITE_STATIC);
-		got = sqlite3_step(s);
-		if (got == SQLITE_DONE)
-			*missing = *t;
-		else if (got != SQLITE_ROW)
-			(void)sqlite_failed(c, e);
-		(void)sqlite3_reset(s);
-	}
-	(void)sqlite3_finalize(s);
-	return got == SQLITE_ROW || got == SQLITE_DONE ? 0 : -1;
-}
-
-static int
-conn_version(struct sqlite_conn *c, int *version, struct err *e)
-{
-	int known = c->pool->schema->version;
-
-	if (conn_int(c, "PRAGMA user_version", version, e) < 0)
-		return -1;
-	if (*version <= known)
-		return 0;
-	(void)err_set(e, ERR_SCHEMA_TOO_NEW, "schema");
-	(void)snprintf(e->expected, sizeof(e->expected), "%d", known);
-	(void)snprintf(e->found, sizeof(e->found), "%d", *version);
-	return -1;
-}
-
-int
-conn_check(struct sqlite_conn *c, struct err *e)
-{
-	const char *missing;
-	int version;
-
-	if (conn_version(c, &version, e) < 0 || conn_missing(c, &missing, e) < 0)
-		return -1;
-	if (missing)
-		return err_set(e, ERR_SCHEMA_MISSING, "%s", missing);
-	if (version < c->pool->schema->version)
-		return err_set(e, ERR_SCHEMA_MISSING, "schema version %d",
-			       c->pool->schema->version);
-	return 0;
-}
-
-static int
-conn_migrate(struct sqlite_conn *c, struct err *e)
-{
-	const struct schema *schema = c->pool->schema;
-	char set_version[48];
-	const char *missing;
-	int version;
-
-	if (conn_exec(c, "BEGIN IMMEDIATE", e) < 0 || conn_version(c, &version, e) < 0 ||
-	    conn_missing(c, &missing, e) < 0)
-		return -1;
-	for (int v = missing ? 0 : version; v < schema->version; v++)
-		if (conn_exec(c, schema->steps[v], e) < 0)
-			return -1;
-	(void)snprintf(set_version, sizeof(set_version), "PRAGMA user_version=%d", schema->version);
-	if (conn_exec(c, set_version, e) < 0)
-		return -1;
-	return conn_exec(c, "COMMIT", e);
 }
 
 /* Makes an empty database file unless there is one. */
@@ -255,7 +178,7 @@ pool_prepare(struct pool *p, bool migrate, struct err *e)
 	if (migrate && make_file(p->path, e) < 0)
 		return -1;
 	if (!migrate && stat(p->path, &st) < 0 && errno == ENOENT)
-		return err_set(e, ERR_SCHEMA_MISSING, "%s", p->schema->tables[0]);
+		return err_set(e, ERR_SCHEMA_MISSING, "%s", p->schema->tables[0].name);
 	c = pool_take(p, &d, e);
 	if (!c)
 		return -1;
@@ -277,6 +200,7 @@ pool_open(struct pool **out, const char *path, const struct schema *schema, bool
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	}
 	p->schema = schema;
+	p->last = &p->first;
 	(void)pthread_mutex_init(&p->mutex, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -364,8 +288,8 @@ sqlite_conn_free(struct sqlite_conn *c)
 	p = c->pool;
 	/* An unfinished statement would keep a snapshot, and the WAL could not be reset. */
 	for (size_t i = 0; i < POOL_STATEMENTS; i++)
-		if (c->stmt[i] && sqlite3_stmt_busy(c->stmt[i]))
-			(void)sqlite3_reset(c->stmt[i]);
+		if (c->stmt[i].stmt && sqlite3_stmt_busy(c->stmt[i].stmt))
+			(void)sqlite3_reset(c->stmt[i].stmt);
 	if (!sqlite3_get_autocommit(c->db) &&
 	    sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK) {
 		conn_close(c);
@@ -380,18 +304,27 @@ sqlite_conn_free(struct sqlite_conn *c)
 }
 
 sqlite3_stmt *
-stmt_take(struct sqlite_conn *c, int which, struct err *e)
+stmt_take(struct sqlite_conn *c, const char *sql, struct err *e)
 {
-	sqlite3_stmt **s = &c->stmt[which];
+	size_t i = ((uintptr_t)sql >> 3) % POOL_STATEMENTS, n = 0;
+	struct stmt_slot *s;
 
-	if (!*s && sqlite3_prepare_v3(c->db, c->pool->schema->sql[which], -1,
-				      SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK) {
-		(void)sqlite_failed(c, e);
-		return NULL;
+	while (c->stmt[i].sql && c->stmt[i].sql != sql && ++n < POOL_STATEMENTS)
+		i = (i + 1) % POOL_STATEMENTS;
+	s = &c->stmt[i];
+	if (s->sql != sql) { /* free, or all are taken and this one makes room */
+		(void)sqlite3_finalize(s->stmt);
+		*s = (struct stmt_slot){ 0 };
+		if (sqlite3_prepare_v3(c->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL) !=
+		    SQLITE_OK) {
+			(void)conn_failed(c, e);
+			return NULL;
+		}
+		s->sql = sql;
 	}
-	(void)sqlite3_reset(*s);
-	(void)sqlite3_clear_bindings(*s);
-	return *s;
+	(void)sqlite3_reset(s->stmt);
+	(void)sqlite3_clear_bindings(s->stmt);
+	return s->stmt;
 }
 
 int
@@ -402,7 +335,7 @@ stmt_row(struct sqlite_conn *c, sqlite3_stmt *s, struct err *e)
 	if (code == SQLITE_ROW)
 		return 1;
 	if (code != SQLITE_DONE)
-		(void)sqlite_failed(c, e);
+		(void)conn_failed(c, e);
 	(void)sqlite3_reset(s);
 	return code == SQLITE_DONE ? 0 : -1;
 }

@@ -1,11 +1,17 @@
 #ifndef EASEL_STORE_STORE_H
 #define EASEL_STORE_STORE_H
 /*
- * store - what must outlive every process: keys, jobs; later users, sessions, tasks, limits
+ * store - what must outlive every process
  *
- * One interface, one driver a kind of store (store_driver below), chosen by [store] url.  A struct
- * store may be used by any number of threads; a driver keeps connections in a pool of its own.  It is
- * opened after fork and never carried across one.  No function waits past *d.  Does not log.
+ * Here: opening, keys, jobs, housekeeping.  Beside it: store_task.h (tasks and their queue), store_idem.h
+ * (repeated requests), store_user.h (users, sessions, failed logins), store_usage.h (sums, pictures).
+ *
+ * One interface, one driver a kind of store (store_driver.h), chosen by [store] url; what they must do
+ * alike is tests/unit/test_store_conformance.c.  A struct store may be used by any number of threads; a
+ * driver keeps connections in a pool of its own.  It is opened after fork and never carried across one.
+ * No function waits past *d, except for a write that has begun.  Does not log.
+ *
+ * -1 is ERR_STORE, and ERR_SCHEMA_MISSING where a table is missing or damaged, unless more is said.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,9 +23,11 @@
 struct store;
 
 /*
- * Opens the store at `url` ("sqlite:easel.db", relative to state_dir).  With `migrate`, makes or
+ * Opens the store at `url`: "sqlite:easel.db" (relative to state_dir), "redis://[user:password@]host[:port]
+ * [/db]", "redis+unix:///path[?db=N]" (with user:password@ before the path).  With `migrate`, makes or
  * upgrades its tables; without, a missing table is ERR_SCHEMA_MISSING.
- * 0 or -1: ERR_STORE, ERR_SCHEMA_MISSING, ERR_SCHEMA_TOO_NEW, ERR_CONFIG (unknown kind of url).
+ * 0 or -1: ERR_STORE, ERR_SCHEMA_MISSING, ERR_SCHEMA_TOO_NEW; ERR_CONFIG: a kind of url that there is not,
+ * one that cannot be read, or a Redis that throws data away when it is full.  No password is in any of them.
  */
 int
 store_open(struct store **out, const char *url, const char *state_dir, bool migrate, struct err *e);
@@ -75,27 +83,22 @@ store_job_add(struct store *s, const struct job_record *j, const struct deadline
 int store_job_each(struct store *s, size_t limit, void (*fn)(const struct job_record *j, void *arg),
 		   void *arg, const struct deadline *d, struct err *e);
 
-/* ---- drivers ---- */
+/* ---- housekeeping ---- */
 
-struct store_driver {
-	const char *scheme; /* "sqlite" */
-	int (*open)(void **self, const char *rest, const char *state_dir, bool migrate,
-		    struct err *e);
-	void (*close)(void *self); /* accepts NULL */
-	int (*ping)(void *self, const struct deadline *d, struct err *e);
-	int (*key_add)(void *self, const struct key_record *k, const struct deadline *d,
-		       struct err *e);
-	int (*key_by_hash)(void *self, const unsigned char *hash, struct key_record *out,
-			   bool *found, const struct deadline *d, struct err *e);
-	int (*key_revoke)(void *self, const char *id_or_name, int64_t now_ms, bool *found,
-			  const struct deadline *d, struct err *e);
-	int (*key_each)(void *self, void (*fn)(const struct key_record *, void *), void *arg,
-			const struct deadline *d, struct err *e);
-	int (*job_add)(void *self, const struct job_record *j, const struct deadline *d,
-		       struct err *e);
-	int (*job_each)(void *self, size_t limit, void (*fn)(const struct job_record *, void *),
-			void *arg, const struct deadline *d, struct err *e);
-};
-extern const struct store_driver store_sqlite;
+/*
+ * Removes what is over: ended tasks past expires_ms (their ids stay known as expired for STORE_GONE_MS),
+ * idempotency records, sessions and failed logins.  At most `limit` of each kind a call, so that nobody
+ * waits long; *removed tells whether to call again.
+ */
+#define STORE_GONE_MS (30 * 86400000LL)
+int store_prune(struct store *s, size_t limit, uint64_t *removed, const struct deadline *d,
+		struct err *e);
+
+/*
+ * What an operator should know of how this store keeps things, one sentence a call: a Redis that loses
+ * its last second in a power cut says so here.
+ */
+int store_remarks(struct store *s, void (*fn)(const char *sentence, void *arg), void *arg,
+		  const struct deadline *d, struct err *e);
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "store/store.h"
+#include "store/store_task.h"
 
 #define PROCESSES 6
 #define THREADS   12
@@ -43,6 +44,8 @@ teardown(void **state)
 	(void)snprintf(name, sizeof(name), "%s-wal", file);
 	(void)unlink(name);
 	(void)snprintf(name, sizeof(name), "%s-shm", file);
+	(void)unlink(name);
+	(void)snprintf(name, sizeof(name), "%s-wake", file);
 	(void)unlink(name);
 	return rmdir(dir);
 }
@@ -256,7 +259,14 @@ names_the_kind_of_store_it_lacks_and_no_password(void **state)
 {
 	static const struct {
 		const char *url, *about;
-	} rows[] = { { "redis://u:hunter2@h/0", "'redis:'" },
+	} rows[] = { { "valkey://u:hunter2@h/0", "'valkey:'" },
+		     { "rediss://u:hunter2@h/0", "no TLS" },
+		     { "redis://hunter2@h/0", "user and password" },
+		     { "redis://u:hunter2@/0", "host or port" },
+		     { "redis://u:hunter2@h:99999/0", "host or port" },
+		     { "redis://u:hunter2@h/zero", "database" },
+		     { "redis:u:hunter2@h", "'//'" },
+		     { "redis+unix://u:hunter2@relative", "path" },
 		     { "easel.db", "':'" },
 		     { "", "':'" },
 		     { "sqlite:", "file's name" },
@@ -282,7 +292,7 @@ tells_that_a_table_is_missing(void **state)
 	} rows[] = {
 		{ NULL, "keys" }, /* no file at all */
 		{ "", "keys" },   /* an empty one */
-		{ "CREATE TABLE keys (id)", "jobs" },
+		{ "CREATE TABLE keys (id)", "keys.name" },
 	};
 	struct store *s = NULL;
 
@@ -330,6 +340,64 @@ tells_that_a_table_went_missing_and_mends_it(void **state)
 	add_key(s, 1);
 }
 
+/* A row a table: what somebody did to it, and how it is named. */
+static void
+puts_a_damaged_table_aside_and_makes_it_anew(void **state)
+{
+	static const struct {
+		const char *sql, *about;
+	} rows[] = {
+		{ "ALTER TABLE tasks DROP COLUMN progress", "tasks.progress" },
+		{ "ALTER TABLE users DROP COLUMN role", "users.role" },
+		{ "DROP TABLE idem; CREATE TABLE idem (owner)", "idem.n" },
+		{ "DROP TABLE jobs; CREATE TABLE jobs (id)", "jobs.request_id" },
+		{ "DROP TABLE task_counts", "task_counts" },
+	};
+	AUTO_PTR(store) s = NULL;
+	struct deadline d = soon();
+
+	(void)state;
+	s = open_store(true);
+	add_key(s, 1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		run_sql(rows[i].sql);
+		assert_int_equal(store_ping(s, &d, &e), -1);
+		assert_int_equal(e.kind, ERR_SCHEMA_MISSING);
+		assert_string_equal(e.about, rows[i].about);
+		store_free(open_store(true));
+		assert_int_equal(store_ping(s, &d, &e), 0);
+	}
+	/* Nothing that was there is gone. */
+	run_sql("SELECT progress IS NULL FROM tasks; SELECT id FROM damaged_tasks_1;"
+		"SELECT email FROM damaged_users_1");
+	add_key(s, 2);
+}
+
+static void
+upgrades_what_the_first_version_made(void **state)
+{
+	AUTO_PTR(store) s = NULL;
+	struct deadline d = soon();
+	struct task_record t = { .id = "task_1", .created_ms = 1 };
+	struct key_record k = a_key(1);
+	bool is = false;
+
+	(void)state;
+	s = open_store(true);
+	add_key(s, 1);
+	store_free(TAKE_PTR(s));
+	run_sql("DROP TABLE tasks; DROP TABLE task_counts; DROP TABLE gone; DROP TABLE idem;"
+		"DROP TABLE users; DROP TABLE sessions; DROP TABLE lockouts; DROP TABLE usage;"
+		"DROP TABLE pictures; PRAGMA user_version=1");
+	assert_int_equal(store_open(&s, "sqlite:t.db", dir, false, &e), -1);
+	assert_int_equal(e.kind, ERR_SCHEMA_MISSING);
+	assert_string_equal(e.about, "tasks");
+	s = open_store(true);
+	assert_int_equal(store_key_by_hash(s, k.hash, &k, &is, &d, &e), 0);
+	assert_true(is);
+	assert_int_equal(store_task_add(s, &t, NULL, NULL, &is, &d, &e), 0);
+}
+
 static void
 refuses_a_newer_schema(void **state)
 {
@@ -342,7 +410,7 @@ refuses_a_newer_schema(void **state)
 		assert_int_equal(store_open(&s, "sqlite:t.db", dir, migrate, &e), -1);
 		assert_int_equal(e.kind, ERR_SCHEMA_TOO_NEW);
 		assert_string_equal(e.found, "99");
-		assert_string_equal(e.expected, "1");
+		assert_string_equal(e.expected, "2");
 	}
 }
 
@@ -549,6 +617,8 @@ main(void)
 		TEST(names_the_kind_of_store_it_lacks_and_no_password),
 		TEST(tells_that_a_table_is_missing),
 		TEST(tells_that_a_table_went_missing_and_mends_it),
+		TEST(puts_a_damaged_table_aside_and_makes_it_anew),
+		TEST(upgrades_what_the_first_version_made),
 		TEST(refuses_a_newer_schema),
 		TEST(refuses_a_file_that_is_no_database),
 		TEST(refuses_a_folder_it_cannot_write),
