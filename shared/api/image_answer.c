@@ -56,7 +56,7 @@ item_end(const struct image_job *job, unsigned i, struct buf *b)
 	(void)buf_adds(b, i + 1 < job->call.nimages ? "}," : "}");
 }
 
-static int
+__attribute__((noinline)) static int /* off a stack that waits */
 answer_urls(struct request *r, const struct image_job *job, struct err *e)
 {
 	AUTO(buf) text = BUF_INIT(ANSWER_TEXT_BYTES);
@@ -83,7 +83,7 @@ write_b64(struct request *r, struct filestore *fs, const struct picture *p, stru
 }
 
 /* The length is known before the first byte leaves, and at most one chunk is in memory. */
-static int
+__attribute__((noinline)) static int /* off a stack that waits */
 answer_b64(struct request *r, struct filestore *fs, const struct image_job *job, struct err *e)
 {
 	static const char begin[] = "{\"b64_json\":\"";
@@ -115,7 +115,7 @@ answer_b64(struct request *r, struct filestore *fs, const struct image_job *job,
 }
 
 /* Some pictures came, but not all: the error holds those that did. */
-static int
+__attribute__((noinline)) static int /* off a stack that waits */
 answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
 {
 	json_t *error = error_json(e, request_lang(r), request_id(r));

@@ -207,7 +207,7 @@ fields_make(const struct image_call *call, unsigned n, bool events)
 	return json_incref(o);
 }
 
-/* What is sent: with pictures to start from it is a form, else JSON, which is *body then. */
+/* What is sent: with pictures to start from it is the form, else JSON, which is *body then. */
 static int
 ask_make(const struct image_call *call, unsigned n, bool events, struct api_ask *ask,
 	 struct upload *form, char **body, struct err *e)
@@ -233,7 +233,7 @@ ask_once(struct image_call *call, unsigned n, bool events, struct err *e)
 {
 	AUTO(picture_answer) a;
 	AUTO(event_answer) v = { 0 };
-	AUTO(upload) form;
+	AUTO_PTR(upload) form = NULL; /* not on a stack that waits: most requests have none */
 	AUTO_FREE char *body = NULL;
 	struct upstream_head head;
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
@@ -247,8 +247,9 @@ ask_once(struct image_call *call, unsigned n, bool events, struct err *e)
 	picture_answer_init(&a, call, n);
 	event_answer_init(&v, &a, &f, want);
 	receiver = event_answer_body(&v);
-	upload_init(&form);
-	if (ask_make(call, n, events, &ask, &form, &body, e) < 0)
+	if (call->rq->nsources && !(form = upload_new()))
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	if (ask_make(call, n, events, &ask, form, &body, e) < 0)
 		return -1;
 	if (call->on_stage)
 		call->on_stage(call->self, "provider.submit");

@@ -28,6 +28,24 @@ upload_done(struct upload *u)
 	buf_done(&u->text);
 }
 
+struct upload *
+upload_new(void)
+{
+	struct upload *u = malloc(sizeof(*u));
+
+	if (u)
+		upload_init(u);
+	return u;
+}
+
+void
+upload_free(struct upload *u)
+{
+	if (u)
+		upload_done(u);
+	free(u);
+}
+
 void
 upload_text(struct upload *u, const char *s, size_t n)
 {

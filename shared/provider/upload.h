@@ -29,6 +29,11 @@ struct upload {
 void upload_init(struct upload *u);
 void upload_done(struct upload *u);
 
+/* The same on the heap; NULL: out of memory. */
+struct upload *upload_new(void);
+void upload_free(struct upload *u);
+DEFINE_FREEP(upload);
+
 void upload_text(struct upload *u, const char *s, size_t n);
 void upload_source(struct upload *u, const struct source *s); /* borrowed */
 void upload_base64(struct upload *u, const struct source *s);
