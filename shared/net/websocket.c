@@ -22,6 +22,7 @@
 #define HEAD_BYTES    16384                                  /* of the answer to the handshake */
 #define CONTROL_BYTES 125                                    /* RFC 6455 section 5.5 */
 #define GOODBYE_MS    200
+#define POLL_MS       60000
 #define KEY_TEXT      25
 #define ACCEPT_TEXT   29
 
@@ -48,24 +49,27 @@ struct websocket {
 
 /* ---- bytes, in time ---- */
 
+/* 0: it is time to try again; also when a ping is due while nothing comes. */
 static int
 wait_for(struct websocket *ws, short events, const struct deadline *d, struct err *e)
 {
 	struct pollfd p = { .fd = ws->fd, .events = events };
+	bool pinging = events == POLLIN && ws->ping_us;
 
 	for (;;) {
 		int64_t left_ms = deadline_left_ms(d), ping_ms;
 
 		tick();
 		if (left_ms <= 0)
-			return err_set(e, ERR_DEADLINE, "waiting for %s", ws->provider);
+			return err_set(e, ERR_DEADLINE, "waiting for the answer of %s",
+				       ws->provider);
 		left_ms = tick_wait_ms(left_ms);
 		ping_ms = (ws->ping_us - clock_us()) / 1000 + 1;
-		if (ws->ping_us && ping_ms < left_ms)
+		if (pinging && ping_ms < left_ms)
 			left_ms = ping_ms > 0 ? ping_ms : 0;
-		if (poll(&p, 1, (int)(left_ms < 60000 ? left_ms : 60000)) > 0)
+		if (poll(&p, 1, (int)(left_ms < POLL_MS ? left_ms : POLL_MS)) > 0)
 			return 0;
-		if (ws->ping_us && clock_us() >= ws->ping_us)
+		if (pinging && clock_us() >= ws->ping_us)
 			return 0;
 	}
 }
@@ -291,6 +295,29 @@ on_tls(CURL *easy, void *ctx, void *store)
 	return CURLE_OK;
 }
 
+/* As libcurl makes them, but closed in the programs that this one starts. */
+static curl_socket_t
+on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+	int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+
+	(void)arg;
+	(void)purpose;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int
+on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	(void)arg;
+	(void)down_total;
+	(void)down;
+	(void)up_total;
+	(void)up;
+	tick();
+	return 0;
+}
+
 static int
 connect_only(struct websocket *ws, const struct websocket_req *rq, const struct upstream_url *u,
 	     const struct deadline *d, struct err *e)
@@ -316,6 +343,9 @@ connect_only(struct websocket *ws, const struct websocket_req *rq, const struct 
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(connect > 0 ? connect : 1));
 	SET(CURLOPT_PROXY, rq->proxy ? rq->proxy : "");
 	SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
+	SET(CURLOPT_NOPROGRESS, 0L);
+	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
 	SET(CURLOPT_SSL_CTX_FUNCTION, store ? on_tls : NULL);
 	SET(CURLOPT_SSL_CTX_DATA, store);
 #undef SET
@@ -510,6 +540,8 @@ begin_frame(struct websocket *ws, const struct wslay_frame_iocb *io, struct err 
 {
 	bool control = wslay_is_ctrl_frame(io->opcode);
 
+	if (io->rsv)
+		return no_websocket("a frame with an extension that was not agreed on", e);
 	if (io->mask)
 		return no_websocket("a server must not mask its frames", e);
 	if (control && (io->payload_length > CONTROL_BYTES || !io->fin))
@@ -635,7 +667,8 @@ websocket_receive(struct websocket *ws,
 
 	if (rc >= 0)
 		return rc;
-	ws->broken = true; /* whatever comes now is out of step */
+	if (e->kind != ERR_DEADLINE)
+		ws->broken = true; /* whatever comes now is out of step */
 	return sign(ws, "provider.recv", e);
 }
 

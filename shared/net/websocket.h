@@ -52,7 +52,8 @@ int websocket_send(struct websocket *ws, const char *text, size_t n, const struc
  * Hands the pieces of the next text message to data(); binary messages are passed over.
  * 1: the message is whole.  0: the server closed (websocket_close_code()).  -1: ERR_UP_RESET (it broke),
  * ERR_UP_TRUNCATED (inside of a message), ERR_UP_GARBAGE (no WebSocket), ERR_UP_TOO_LARGE, ERR_DEADLINE, or
- * what data() said.
+ * what data() said.  After ERR_DEADLINE, and after it alone, it may be called again: it goes on where it
+ * was, inside of a message too.
  */
 int websocket_receive(struct websocket *ws,
 		      int (*data)(void *self, const char *p, size_t n, struct err *e), void *self,
