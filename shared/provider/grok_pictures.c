@@ -226,6 +226,15 @@ take_bad(struct grok_pictures *g, struct grok_picture *p, const struct grok_fram
 	drop(g, p);
 }
 
+/* A frame without a percentage may be the last: servers that say it with previews leave it out there. */
+static bool
+is_better(const struct grok_picture *held, int percent, uint64_t bytes)
+{
+	int mine = percent < 0 ? 100 : percent, theirs = held->percent < 0 ? 100 : held->percent;
+
+	return !held->held || mine > theirs || (mine == theirs && bytes >= held->picture.bytes);
+}
+
 /* The message's blob becomes what is held, if it is better than that. */
 static void
 take_blob(struct grok_pictures *g, struct grok_picture *p, const struct grok_frame *f)
@@ -240,8 +249,7 @@ take_blob(struct grok_pictures *g, struct grok_picture *p, const struct grok_fra
 		take_bad(g, p, f, &why);
 		return;
 	}
-	if (p->held && (f->percent < p->percent ||
-			(f->percent == p->percent && fresh.bytes < p->picture.bytes))) {
+	if (!is_better(p, f->percent, fresh.bytes)) {
 		filestore_drop(g->call->files, fd, fresh.id);
 		return;
 	}

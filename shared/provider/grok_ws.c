@@ -375,6 +375,9 @@ grok_ws_generate(struct image_call *call, struct err *e)
 		rc = 0;
 	if (rc < 0 && asked && e->kind != ERR_UP_RATE)
 		e->may_have_been_billed = true;
+	if (rc < 0 && asked && !e->upstream.request_id[0])
+		(void)snprintf(e->upstream.request_id, sizeof(e->upstream.request_id), "%s",
+			       call->upstream_request_id);
 	if (asked)
 		grok_note(call, "WebSocket collected %u final images", s->pictures.finals);
 	grok_pictures_deliver(&s->pictures);

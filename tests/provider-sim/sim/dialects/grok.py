@@ -7,6 +7,7 @@ import re
 import uuid
 
 from . import Dialect, Route, grok_api, openai
+from .. import faults
 from ..exchange import Answer, json_with_blobs
 from ..pages import PAGES
 from ..websocket import BINARY, TEXT, Socket
@@ -69,7 +70,13 @@ def said(fields):
     return None
 
 
+# Those that act on the answer to the handshake, the ordinary way.
+HANDSHAKE = faults.BODY | {"reset-before", "half-head", "garbage", "headers-huge", "headers-then-silence"}
+
+
 async def listen(ex):
+    if ex.fault.words & HANDSHAKE or (ex.request.header("upgrade") or "").lower() != "websocket":
+        return Answer.of_text("Upgrade Required", 426)
     ws = Socket(ex.conn)
     await ws.accept(ex.request, key="bm90IHRoZSByaWdodCBvbmU=" if ex.fault.has("ws-wrong-accept") else None)
     ex.record.status, ex.record.body = 101, []
