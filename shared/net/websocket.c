@@ -242,7 +242,8 @@ receive_refusal(struct websocket *ws, const struct upstream_head *head, struct b
 	if (want > refusal->max)
 		want = refusal->max;
 	while (refusal->len < want) {
-		ssize_t n = receive_some(ws, block, sizeof(block));
+		size_t left = (size_t)want - refusal->len;
+		ssize_t n = receive_some(ws, block, left < sizeof(block) ? left : sizeof(block));
 
 		if (n == -1 && wait_for(ws, POLLIN, d, &ignored) < 0)
 			return;

@@ -276,7 +276,7 @@ def model_of(ex):
         return openai.model_of(ex)
     # the page names no image model: a fault may stand at the end of the prompt: "a panda @truncate"
     if isinstance(ex.body, dict) and isinstance(ex.body.get("message"), str):
-        found = re.search(r"@([a-z0-9=,.:-]+)$", ex.body["message"])
+        found = re.search(r"@([a-z0-9_=,.:-]+)$", ex.body["message"])
         return "grok-3@" + found.group(1) if found else "grok-3"
     return None
 
