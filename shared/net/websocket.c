@@ -22,6 +22,7 @@
 #define HEAD_BYTES    16384                                  /* of the answer to the handshake */
 #define CONTROL_BYTES 125                                    /* RFC 6455 section 5.5 */
 #define GOODBYE_MS    200
+#define REFUSAL_MS    2000
 #define POLL_MS       60000
 #define KEY_TEXT      25
 #define ACCEPT_TEXT   29
@@ -230,11 +231,12 @@ read_head(const struct websocket *ws, size_t end, const char *accept, struct ups
 	return accepted;
 }
 
-/* The body of an answer that is no 101: as much of it as comes, at most refusal->max. */
+/* The body of an answer that is no 101: as much of it as comes in a moment, at most refusal->max. */
 static void
 receive_refusal(struct websocket *ws, const struct upstream_head *head, struct buf *refusal,
-		const struct deadline *d)
+		const struct deadline *request)
 {
+	const struct deadline moment = deadline_sooner(request, REFUSAL_MS), *d = &moment;
 	uint64_t want = head->content_length >= 0 ? (uint64_t)head->content_length : UINT64_MAX;
 	char block[2048];
 	struct err ignored;
@@ -423,6 +425,8 @@ shake_hands(struct websocket *ws, const struct websocket_req *rq, CURLU *url,
 	if (send_handshake(ws, rq, url, key, d, e) < 0 || receive_head(ws, &end, d, e) < 0)
 		return -1;
 	accepted = read_head(ws, end, accept, head);
+	if (!head->status)
+		return err_set(e, ERR_UP_GARBAGE, "it is not HTTP");
 	*refused = head->status != 101;
 	if (*refused)
 		receive_refusal(ws, head, refusal, d);

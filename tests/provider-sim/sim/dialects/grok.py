@@ -10,6 +10,7 @@ from . import Dialect, Route, grok_api, openai
 from .. import faults
 from ..exchange import Answer, json_with_blobs
 from ..pages import PAGES
+from ..pictures import KINDS, Picture
 from ..websocket import BINARY, TEXT, Socket
 
 TOKEN_PREFIX = "sso-sim-"
@@ -115,7 +116,7 @@ async def play(ex, ws, prompt, properties):
     if fault.has("fewer"):
         count = min(count, int(ex.number("which", 2)))
     pictures = [ex.sim.gallery.make(width=width, height=height, format=ex.option("format", "jpeg"), bytes=size,
-                                    kind="not-an-image" if fault.has("not-an-image") else None)
+                                    kind=next((k for k in KINDS if fault.has(k)), None))
                 for _ in range(count)]
     moderated = count if fault.has("moderated") else int(ex.number("moderated", 0))
     ex.record.prompt = prompt
@@ -147,7 +148,6 @@ class Job:
 
 def preview(ex, job, characters):
     """A small picture of the same number's look; not for sale."""
-    from ..pictures import Picture
     small = Picture(job.picture.serial, 64, 96, "png", bytes=characters * 3 // 4)
     return openai.base64.b64encode(small.render())
 
