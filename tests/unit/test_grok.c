@@ -271,13 +271,20 @@ addresses_are_found_wherever_they_stand(void **state)
 		  "u/a.jpg u/b.jpg|0||" },
 		{ "data: " RESPONSE("\"imageUrls\":\"a\"") "\r\n\r\ndata:[DONE]\n", "a|0||" },
 		{ RESPONSE("\"x\":[{\"imageURLs\":[\"a\",\"a\",5,\"\"]}]"), "a|0||" },
-		{ RESPONSE("\"streamingImageGenerationResponse\":{\"imageUrl\":\"a\",\"progress\":"
-			   "50}") "\n" RESPONSE(
-			  "\"streamingImageGenerationResponse\":{\"imageUrl\":\"u/x-part-0/i\","
-			  "\"progress\":100}") "\n" RESPONSE("\"streamingImageGenerationResponse\":"
-							     "{\"imageUrl\":\"b\",\"progress\":"
-							     "100,\"moderated\":true}") "\n" RESPONSE("\"streamingImageGenerationResponse\":{\"imageUrl\":\"c\",\"progress\":"
-												      "100,\"moderated\":false}"),
+		{ RESPONSE(
+			  "\"streamingImageGenerationResponse\":{\"imageUrl\":\"a\",\"progress\":"
+			  "50}") "\n" RESPONSE("\"streamingImageGenerationResponse\":{\"imageUrl\":"
+					       "\"u/x-part-0/i\","
+					       "\"progress\":100}") "\n" RESPONSE("\"streamingImage"
+										  "GenerationRespon"
+										  "se\":"
+										  "{\"imageUrl\":"
+										  "\"b\","
+										  "\"progress\":"
+										  "100,"
+										  "\"moderated\":"
+										  "true}") "\n" RESPONSE("\"streamingImageGenerationResponse\":{\"imageUrl\":\"c\",\"progress\":"
+													 "100,\"moderated\":false}"),
 		  "c|1||" },
 		{ RESPONSE("\"jsonData\":\"{\\\"image_chunk\\\":{\\\"imageUrl\\\":\\\"a\\\","
 			   "\\\"progress\\\":100}}\""),
