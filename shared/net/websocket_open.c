@@ -160,10 +160,13 @@ receive_refusal(struct websocket *ws, const struct upstream_head *head, struct b
 /* ---- opening ---- */
 
 static CURLcode
-on_tls(CURL *easy, void *ctx, void *store)
+on_tls(CURL *easy, void *ctx, void *arg)
 {
+	struct websocket *ws = arg;
+
 	(void)easy;
-	SSL_CTX_set1_cert_store(ctx, store);
+	ws->tls_us = clock_us();
+	SSL_CTX_set1_cert_store(ctx, ws->store);
 	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	return CURLE_OK;
 }
@@ -196,12 +199,11 @@ connect_only(struct websocket *ws, const struct websocket_req *rq, const struct 
 	     const struct deadline *d, struct err *e)
 {
 	int64_t left = deadline_left_ms(d), connect = left;
-	void *store = NULL;
 	CURLcode rc = CURLE_OK;
 
 	if (rq->connect_timeout_ms > 0 && rq->connect_timeout_ms < left)
 		connect = rq->connect_timeout_ms;
-	if (u->tls && !(store = ca_store(e)))
+	if (u->tls && !(ws->store = ca_store(e)))
 		return -1;
 #define SET(option, value)                                              \
 	do {                                                            \
@@ -219,8 +221,8 @@ connect_only(struct websocket *ws, const struct websocket_req *rq, const struct 
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	SET(CURLOPT_NOPROGRESS, 0L);
 	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
-	SET(CURLOPT_SSL_CTX_FUNCTION, store ? on_tls : NULL);
-	SET(CURLOPT_SSL_CTX_DATA, store);
+	SET(CURLOPT_SSL_CTX_FUNCTION, ws->store ? on_tls : NULL);
+	SET(CURLOPT_SSL_CTX_DATA, ws);
 #undef SET
 	if (rc != CURLE_OK)
 		return err_set(e, ERR_INTERNAL, "libcurl refused an option");
@@ -256,13 +258,7 @@ connect_now(struct websocket *ws, const struct websocket_req *rq, const struct u
 	(void)curl_easy_setopt(ws->easy, CURLOPT_CURLU, NULL);
 	if (rc == CURLE_OK)
 		rc = curl_easy_getinfo(ws->easy, CURLINFO_ACTIVESOCKET, &ws->fd);
-	if (u->tls && rc != CURLE_OK) {
-		curl_off_t us = 0;
-
-		/* Where it failed: after TCP was there it was TLS. */
-		if (curl_easy_getinfo(ws->easy, CURLINFO_CONNECT_TIME_T, &us) == CURLE_OK && us)
-			x.tls_us = x.start_us + us;
-	}
+	x.tls_us = ws->tls_us;
 	exchange_book(&x, rc);
 	if (rc == CURLE_OK)
 		return 0;

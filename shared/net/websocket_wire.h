@@ -20,6 +20,8 @@ struct websocket {
 	curl_socket_t fd;
 	wslay_frame_context_ptr frames;
 	const char *provider;
+	void *store;    /* of trusted certificates, while it connects */
+	int64_t tls_us; /* when TLS began; 0: not yet */
 	/* What came behind the handshake's answer: the first frames. */
 	struct buf early;
 	size_t early_at;

@@ -1,10 +1,14 @@
 """Grok: the WebSocket, the HTTP of its page, the official API, and which of them is taken, through the front door."""
 from concurrent.futures import ThreadPoolExecutor
+import os
 import re
+import socket
+import threading
 
 import pytest
 
-from sim.pictures import serial_of
+from sim import certs, client
+from sim.pictures import Picture, serial_of
 from support import SLOW, Watch, expect_error, wait_until
 
 TOKEN, XAI_KEY = "sso-sim-0123456789abcdef", "xai-sim-0123456789abcdef"
@@ -185,7 +189,6 @@ def test_pictures_come_over_the_socket(easel, watch):
 
 
 def test_the_stored_bytes_are_the_providers(easel, sim):
-    from sim.pictures import Picture
     answer = easel.generate()
     data = easel.stored(answer.json["data"][0]["url"])
     assert data == Picture(serial_of(data), 832, 1248, "jpeg", bytes=105000).render()
@@ -276,7 +279,6 @@ def test_twenty_at_once(easel):
 
 def test_descriptors_are_given_back(easel, sim):
     def open_files():
-        import os
         return sum(len(os.listdir(f"/proc/{p.pid}/fd")) for p in easel.named("images-generations"))
 
     easel.generate(n=2)
@@ -448,3 +450,99 @@ def test_what_fails_at_the_api(api_failing, fault, status, code, party, stage, b
     error = expect_error(api_failing[fault], status, code, party=party, stage=stage, billed=billed)
     assert words is None or words in error["message"], error
     assert XAI_KEY not in api_failing[fault].body.decode()
+
+
+# ---- on the way ----
+
+class Tunnel:
+    """A proxy that knows CONNECT and nothing else, and what it was asked for."""
+
+    def __init__(self, status="200 Connection established"):
+        self.asked, self.status = [], status
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(near,), daemon=True).start()
+
+    def serve(self, near):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = near.recv(4096)
+            if not piece:
+                return
+            head += piece
+        self.asked.append(head.decode())
+        near.sendall(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
+        if not self.status.startswith("200"):
+            near.close()
+            return
+        host, _, port = head.split()[1].decode().rpartition(":")
+        far = socket.create_connection((host, int(port)))
+        threading.Thread(target=self.pump, args=(near, far), daemon=True).start()
+        self.pump(far, near)
+
+    def pump(self, a, b):
+        try:
+            while piece := a.recv(65536):
+                b.sendall(piece)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+def test_the_socket_goes_through_the_proxy(start_easel, sim, watch):
+    with Tunnel() as proxy:
+        easel = start_easel({"providers": {"grok": grok(sim, proxy=proxy.url)}, "models": {PAGE: {"provider": "grok"}},
+                             "defaults": {"image_model": PAGE}})
+        assert len(serials(easel, easel.generate(n=2))) == 2
+        assert proxy.asked[0].startswith(f"CONNECT 127.0.0.1:{sim.port} HTTP/1.1")
+        assert TOKEN not in "".join(proxy.asked), "the token is for the provider alone"
+    assert watch.one("ws")["status"] == 101
+
+
+def test_a_proxy_that_refuses_is_named(start_easel, sim, watch):
+    with Tunnel("403 Forbidden") as proxy:
+        easel = start_easel({"providers": {"grok": grok(sim, proxy=proxy.url)}, "models": {PAGE: {"provider": "grok"}},
+                             "defaults": {"image_model": PAGE}})
+        error = expect_error(easel.generate(headers=HEADERS), 502, "upstream_connect_failed", billed=False)
+        assert "proxy" in error["message"]
+    assert not watch.requests()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certs")
+    certs.make(str(folder))
+    return str(folder)
+
+
+def test_wss_with_a_certificate_that_is_trusted(start_easel, certificates):
+    with client.start(tls_dir=certificates) as secure:
+        easel = start_easel({"providers": {"grok": grok(secure)}, "models": {PAGE: {"provider": "grok"}},
+                             "defaults": {"image_model": PAGE}}, env={"SSL_CERT_FILE": f"{certificates}/ca.crt"})
+        answer = easel.generate(n=3)
+        assert len(serials(easel, answer)) == 3
+        assert re.search(r"tls;dur=[0-9.]*[1-9]", answer.header("server-timing")), answer
+        assert secure.requests(kind="ws")[0]["status"] == 101
+
+
+def test_wss_with_a_certificate_that_is_not(start_easel, certificates):
+    with client.start(tls_dir=certificates) as secure:
+        easel = start_easel({"providers": {"grok": grok(secure)}, "models": {PAGE: {"provider": "grok"}},
+                             "defaults": {"image_model": PAGE}})
+        error = expect_error(easel.generate(), 502, "upstream_tls_failed", stage="provider.tls", billed=False)
+        assert "not signed by an authority" in error["message"]
+        assert not secure.requests()
