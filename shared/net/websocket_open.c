@@ -291,6 +291,17 @@ shake_hands(struct websocket *ws, const struct websocket_req *rq, CURLU *url,
 	return 0;
 }
 
+/* One of its own: what was connected for frames is of no use to anybody else. */
+static int
+take_handle(struct websocket *ws, struct err *e)
+{
+	ws->h = handle_take(UPSTREAM_TRUSTED, "websocket", e);
+	if (!ws->h)
+		return -1;
+	ws->easy = ws->h->easy;
+	return 0;
+}
+
 int
 websocket_open(struct websocket **out, const struct websocket_req *rq, struct upstream_head *head,
 	       struct buf *refusal, const struct deadline *d, struct ledger *ledger, struct err *e)
@@ -305,17 +316,14 @@ websocket_open(struct websocket **out, const struct websocket_req *rq, struct up
 	*out = NULL;
 	upstream_head_clear(head);
 	/* "ws" is to "http" as "wss" is to "https". */
-	if (!ws || asprintf(&http, "http%s", strncmp(rq->url, "ws", 2) ? rq->url : rq->url + 2) < 0)
+	if (!ws ||
+	    asprintf(&http, "http%s", strncasecmp(rq->url, "ws", 2) ? rq->url : rq->url + 2) < 0)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	ws->provider = rq->provider;
 	ws->close_code = 1005;
 	if (upstream_url_read(&u, http, UPSTREAM_TRUSTED, NULL, e) < 0)
 		return websocket_sign(ws, "provider.connect", e);
-	ws->h = handle_take(UPSTREAM_TRUSTED, "websocket", e);
-	if (!ws->h)
-		return -1;
-	ws->easy = ws->h->easy;
-	if (connect_now(ws, rq, &u, d, head, ledger, e) < 0)
+	if (take_handle(ws, e) < 0 || connect_now(ws, rq, &u, d, head, ledger, e) < 0)
 		return -1;
 	start_us = clock_us();
 	rc = shake_hands(ws, rq, u.parsed, head, refusal, &refused, d, e);

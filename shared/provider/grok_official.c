@@ -46,9 +46,8 @@ put_source(struct buf *out, const struct source *s, struct err *e)
 	AUTO_FREE char *block = malloc(BLOCK), *text = malloc(BASE64_ENCODED(BLOCK));
 	size_t n;
 
-	if (!block || !text)
-		return err_set(e, ERR_INTERNAL, "out of memory");
-	if (buf_addf(out, "{\"type\":\"image_url\",\"url\":\"data:%s;base64,",
+	if (!block || !text ||
+	    buf_addf(out, "{\"type\":\"image_url\",\"url\":\"data:%s;base64,",
 		     picture_mime(s->type)) < 0)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	for (uint64_t at = 0; at < s->bytes; at += n) {

@@ -396,7 +396,7 @@ by_place(const void *a, const void *b)
 void
 grok_pictures_deliver(struct grok_pictures *g)
 {
-	struct grok_picture *order[GROK_PICTURES_MAX];
+	struct grok_picture *order[GROK_PICTURES_MAX] = { NULL };
 	struct image_call *call = g->call;
 	unsigned n = 0;
 

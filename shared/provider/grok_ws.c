@@ -38,6 +38,7 @@ struct session {
 	struct image_call *call;
 	const char *ratio;
 	struct websocket *ws;
+	struct upstream_head head; /* of the handshake */
 	int close_code;
 	int64_t blocked_ms;
 	struct grok_pictures pictures;
@@ -75,7 +76,6 @@ session_open(struct session *s, struct err *e)
 	const struct provider_conf *p = call->provider;
 	AUTO_SECRET char *cookie = NULL;
 	AUTO(buf) body = BUF_INIT(UPSTREAM_ERROR_BYTES);
-	AUTO_FREE struct upstream_head *head = calloc(1, sizeof(*head));
 	const char *headers[2] = { NULL };
 	struct websocket_req rq = { .url = p->ws_url,
 				    .headers = headers,
@@ -83,14 +83,12 @@ session_open(struct session *s, struct err *e)
 				    .connect_timeout_ms = p->connect_timeout_ms,
 				    .provider = p->name };
 
-	if (!head)
-		return err_set(e, ERR_INTERNAL, "out of memory");
 	if (grok_cookie(call->credential, true, &cookie, e) < 0)
 		return -1;
 	headers[0] = cookie;
-	if (websocket_open(&s->ws, &rq, head, &body, &call->deadline, call->ledger, e) < 0)
+	if (websocket_open(&s->ws, &rq, &s->head, &body, &call->deadline, call->ledger, e) < 0)
 		return -1;
-	return s->ws ? 0 : refused(call, head, &body, e);
+	return s->ws ? 0 : refused(call, &s->head, &body, e);
 }
 
 /* ---- what is asked ---- */
