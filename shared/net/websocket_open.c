@@ -248,12 +248,12 @@ connect_now(struct websocket *ws, const struct websocket_req *rq, const struct u
 			      .e = e,
 			      .easy = ws->easy,
 			      .words = ws->h->words,
-			      .start_us = clock_us(),
 			      .tls = u->tls };
 	CURLcode rc;
 
 	if (connect_only(ws, rq, u, d, e) < 0)
 		return -1;
+	x.start_us = clock_us();
 	rc = curl_easy_perform(ws->easy);
 	(void)curl_easy_setopt(ws->easy, CURLOPT_CURLU, NULL);
 	if (rc == CURLE_OK)

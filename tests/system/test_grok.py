@@ -193,6 +193,17 @@ def test_b64_json_is_served_here(easel):
     assert set(answer.json["data"][0]) == {"b64_json"}
 
 
+def test_ten_rounds_of_one(easel, watch):
+    assert len(serials(easel, easel.generate(model="grok per-round=1,fault=ws-close-after", n=10))) == 10
+    assert len(watch.requests("ws")) == 10
+
+
+def test_the_members_about_the_model_say_what_it_can(easel):
+    said = easel.get(f"/v1/models/{PAGE}").json["easel"]
+    assert said["dialect"] == "grok" and said["input_images"] == 0 and said["partial_images"] is True
+    assert easel.get(f"/v1/models/{API}").json["easel"]["input_images"] == 3
+
+
 @pytest.mark.parametrize("fault", PASSING)
 def test_what_passes(easel, passing, fault):
     assert len(serials(easel, passing[fault])) == 2
