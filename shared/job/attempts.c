@@ -74,10 +74,9 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 	const struct model_conf *m = job->model;
 	const struct provider_conf *p = m->provider_conf;
 
-	*a = (struct attempts){ .job = job,
-				.model = m,
-				.driver = provider_driver_of(m),
-				.config = g->config };
+	*a = (struct attempts){
+		.job = job, .model = m, .driver = provider_driver_of(m), .config = g->config
+	};
 	degrade_init(&a->ask, job->rq, m, a->driver->caps(m->upstream_model));
 	key_turn_init(&a->turn, m);
 	job->mode = provider_mode(m, &g->config->image);

@@ -207,10 +207,12 @@ the_door_follows_from_the_settings_alone(void **state)
 		struct image_conf image = { .image_ws = rows[i].ws };
 		struct provider_conf p = rows[i].p;
 
+		struct model_conf m = { .provider_conf = &p };
+
 		p.dialect = DIALECT_GROK;
 		assert_int_equal(grok_mode(&p, &image), rows[i].mode);
-		assert_string_equal(provider_mode(&p, &image), rows[i].said);
-		assert_int_equal(provider_by_token(&p, &image), rows[i].by_token);
+		assert_string_equal(provider_mode(&m, &image), rows[i].said);
+		assert_int_equal(provider_by_token(&p), rows[i].by_token);
 	}
 }
 
