@@ -10,6 +10,7 @@ import pytest
 
 from sim import certs, client
 from sim.pictures import Picture, serial_of
+from sse import Stream
 from support import GROK_TOKEN as TOKEN, SLOW, Watch, expect_error, grok, wait_until
 
 XAI_KEY = "xai-sim-0123456789abcdef"
@@ -202,6 +203,22 @@ def test_the_members_about_the_model_say_what_it_can(easel):
     said = easel.get(f"/v1/models/{PAGE}").json["easel"]
     assert said["dialect"] == "grok" and said["input_images"] == 0 and said["partial_images"] is True
     assert easel.get(f"/v1/models/{API}").json["easel"]["input_images"] == 3
+
+
+def test_previews_are_the_partial_pictures_of_a_stream(easel, by_http, watch):
+    with Stream(easel, n=2, partial_images=2) as s:
+        events = s.rest()
+    partial, completed = "image_generation.partial_image", "image_generation.completed"
+    assert [e.name for e in events] == [partial] * 4 + [completed] * 2
+    assert [e.data["partial_image_index"] for e in events[:4]] == [0, 1, 0, 1]
+    assert all(e.picture.startswith(b"\x89PNG") for e in events[:4])
+    assert all(e.picture.startswith(b"\xff\xd8\xff") and serial_of(e.picture) for e in events[4:])
+    assert "partial_images" not in events[-1].data["easel"]["receipt"]
+    assert watch.one("ws")["purchase"]
+    with Stream(by_http, n=2, partial_images=2) as s:
+        events = s.rest()
+    assert [e.name for e in events] == [completed] * 2
+    assert events[-1].data["easel"]["receipt"]["partial_images"] == "dropped"
 
 
 @pytest.mark.parametrize("fault", PASSING)
