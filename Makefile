@@ -24,7 +24,7 @@ LDHARDEN  = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -static-libstdc++ -static-l
 SAN_asan  = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -DEASEL_SANITIZED
 SAN_tsan  = -fsanitize=thread -O1 -DEASEL_SANITIZED
 SANFLAGS  = $(SAN_$(SAN))
-LIBS      = $(shell pkg-config --libs $(PKGS)) -lfcgi -lpthread
+LIBS      = $(shell pkg-config --libs $(PKGS)) -lfcgi -lwslay -lpthread
 
 lib_c    := $(wildcard shared/*/*.c)
 lib_cxx  := $(wildcard shared/*/*.cc)

@@ -196,7 +196,7 @@ X(ERR_UP_RATE, 429, "upstream_error", "upstream_rate_limited", PARTY_PROVIDER, 1
   "{provider} 要求降低请求频率（HTTP {status}）。{about}{said}", \
   "Wait as long as Retry-After says.", "请按 Retry-After 等待后重试。", NULL) \
 X(ERR_UP_POLICY, 400, "upstream_error", "upstream_content_policy", PARTY_PROVIDER_POLICY, 0, \
-  "{provider} refused the request for its content.{said}", "{provider} 因内容原因拒绝了请求。{said}", \
+  "{provider} refused the request for its content.{about}{said}", "{provider} 因内容原因拒绝了请求。{about}{said}", \
   "Change the prompt or the input images.", "请修改提示词或输入图片。", NULL) \
 X(ERR_UP_REJECTED, 400, "upstream_error", "upstream_task_rejected", PARTY_CLIENT, 0, \
   "{provider} refused the parameters (HTTP {status}).{said}", \

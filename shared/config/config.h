@@ -105,7 +105,7 @@ struct config {
 		struct strings image_model_patterns;
 		bool provider_models;
 	} defaults;
-	struct {
+	struct image_conf {
 		bool image_ws, image_ws_nsfw;
 	} image;
 	struct {

@@ -21,7 +21,7 @@ enum state {
 	S_NAME,        /* in a string that may be a key */
 	S_STRING,      /* in a value that is no picture */
 	S_SCHEME,      /* in a value that may turn out to begin with "data:" */
-	S_B64_FIRST,   /* at the first character of a "b64_json": an empty string is no picture */
+	S_B64_FIRST,   /* at the first character of a picture: an empty string is no picture */
 	S_PICTURE,     /* in a picture */
 	/* the same, behind a backslash */
 	S_NAME_ESC,
@@ -394,6 +394,14 @@ answer_scan_feed(struct answer_scan *s, const char *p, size_t n, struct err *e)
 		n -= (size_t)k;
 	}
 	return 0;
+}
+
+void
+answer_scan_again(struct answer_scan *s)
+{
+	buf_clear(&s->rest);
+	s->state = S_OTHER;
+	s->pictures = 0;
 }
 
 bool

@@ -52,6 +52,9 @@ void answer_scan_init(struct answer_scan *s, size_t rest_max_bytes);
  */
 int answer_scan_feed(struct answer_scan *s, const char *p, size_t n, struct err *e);
 
+/* From the beginning, for another answer; what the caller has set stays. */
+void answer_scan_again(struct answer_scan *s);
+
 /* Did the input end outside of any string? */
 bool answer_scan_complete(const struct answer_scan *s);
 

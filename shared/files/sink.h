@@ -72,8 +72,9 @@ int sink_base64(struct sink *s, const char *text, size_t n, struct err *e);
 int sink_finish(struct sink *s, struct picture *out, struct err *e);
 
 /*
- * Checks the end, and hands out the file, open for reading and writing; out->id is empty.  0 or -1 as
- * above.
+ * Checks the end, and hands out the file, open for reading and writing; out->id is empty when it is
+ * unnamed, else the file goes to filestore_publish() or filestore_drop() as the caller decides.  0 or -1
+ * as above.
  */
 int sink_take(struct sink *s, struct picture *out, int *fd, struct err *e);
 

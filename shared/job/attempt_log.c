@@ -22,22 +22,51 @@ void
 attempt_log_start(const struct config *c, const struct image_job *job)
 {
 	const struct image_request *rq = job->rq;
+	bool ws = !strcmp(job->mode, "ws");
 	char prompt[PROMPT_LOG_BYTES], print[PRINT_BYTES];
 	struct log_hold hold;
 
 	prompt_log(c, rq->prompt, prompt);
 	log_hold(&hold);
 	log_info(job->request_id,
-		 "Image generation: stream=%s, use_ws=False, response_format=%s, n=%u, token=%s, "
+		 "Image generation: stream=%s, use_ws=%s, response_format=%s, n=%u, token=%s, "
 		 "model=%s, provider=%s, prompt='%s'",
-		 rq->stream ? "True" : "False",
+		 rq->stream ? "True" : "False", ws ? "True" : "False",
 		 rq->response_format == RESPONSE_B64 ? "b64_json" : "url", rq->n,
 		 print_of(job->call.credential, print), job->model->id, job->model->provider,
 		 prompt);
 	if (job->model->provider_conf->dialect != DIALECT_PREVIEW)
-		log_info(job->request_id, "Using HTTP API mode for image generation (%s)",
-			 rq->stream ? "streaming" : "non-streaming");
+		log_info(job->request_id, "Using %s mode for image generation (%s)",
+			 ws ? "WebSocket" : "HTTP API", rq->stream ? "streaming" : "non-streaming");
 	log_release(&hold);
+}
+
+void
+attempt_log_note(const struct config *c, const struct image_job *job, const char *text)
+{
+	static const char place[] = "{prompt}";
+	const char *at = strstr(text, place);
+	char prompt[PROMPT_LOG_BYTES];
+
+	if (!at) {
+		log_info(job->request_id, "%s", text);
+		return;
+	}
+	prompt_log(c, job->rq->prompt, prompt);
+	log_info(job->request_id, "%.*s%s%s", (int)(at - text), text, prompt,
+		 at + sizeof(place) - 1);
+}
+
+void
+attempt_log_refusal(const struct image_job *job, const struct err *e)
+{
+	char print[PRINT_BYTES];
+
+	if (job->model->provider_conf->dialect != DIALECT_GROK || e->upstream.status < 400)
+		return;
+	log_warn(job->request_id, "%s failed: status=%d, token=%s",
+		 !strcmp(job->mode, "ws") ? "WebSocket" : "Chat", e->upstream.status,
+		 print_of(job->call.credential, print));
 }
 
 void

@@ -9,6 +9,10 @@
 
 /* The lines that people look for (contract, section 7): before the first attempt. */
 void attempt_log_start(const struct config *c, const struct image_job *job);
+/* What a driver tells on its way (struct image_call, on_note). */
+void attempt_log_note(const struct config *c, const struct image_job *job, const char *text);
+/* The dialect grok's door was shut: with which status, for which token. */
+void attempt_log_refusal(const struct image_job *job, const struct err *e);
 /* Before a further one. */
 void attempt_log_again(const struct image_job *job);
 

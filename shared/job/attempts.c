@@ -20,6 +20,7 @@ struct attempts {
 	struct image_job *job;
 	const struct model_conf *model;
 	const struct provider_driver *driver;
+	const struct config *config;
 	struct degrade ask;
 	struct key_turn turn;
 	unsigned waits;
@@ -59,14 +60,12 @@ on_partial(void *self, unsigned image, const struct source *so_far)
 	job->on_partial(job->on_partial_self, image, so_far);
 }
 
-static const char *
-mode_of(enum dialect d)
+static void
+on_note(void *self, const char *text)
 {
-	switch (d) {
-	case DIALECT_PREVIEW: return "local";
-	case DIALECT_MODELSCOPE: return "async";
-	default: return "http";
-	}
+	const struct attempts *a = self;
+
+	attempt_log_note(a->config, a->job, text);
 }
 
 static int
@@ -75,16 +74,19 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 	const struct model_conf *m = job->model;
 	const struct provider_conf *p = m->provider_conf;
 
-	*a = (struct attempts){ .job = job, .model = m, .driver = provider_driver_of(m) };
+	*a = (struct attempts){
+		.job = job, .model = m, .driver = provider_driver_of(m), .config = g->config
+	};
 	degrade_init(&a->ask, job->rq, m, a->driver->caps(m->upstream_model));
 	key_turn_init(&a->turn, m);
-	job->mode = mode_of(p->dialect);
+	job->mode = provider_mode(m, &g->config->image);
 	image_call_done(&job->call);
 	job->call = (struct image_call){ .rq = &a->ask.rq,
 					 .provider = p,
 					 .model = m->upstream_model,
 					 .credential = a->turn.keys[0],
 					 .password = a->turn.password,
+					 .image = &g->config->image,
 					 .files = g->files,
 					 .deadline = job->deadline,
 					 .ledger = job->ledger,
@@ -92,6 +94,7 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 					 .on_stage = on_stage,
 					 .on_upstream_id = on_upstream_id,
 					 .on_partial = job->on_partial ? on_partial : NULL,
+					 .on_note = on_note,
 					 .self = a,
 					 .usage_total = -1 };
 	intent_release(job->intent); /* of the model before */
@@ -154,8 +157,10 @@ attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 	rc = a->driver->generate(&job->call, e);
 	if (job->call.mode)
 		job->mode = job->call.mode;
-	if (rc < 0)
+	if (rc < 0) {
+		attempt_log_refusal(job, e);
 		return -1;
+	}
 	if (!before)
 		usual_time_add(a->model->id, a->ask.level, (clock_us() - start_us) / 1000);
 	if (a->turn.nkeys > 1)

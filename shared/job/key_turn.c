@@ -2,6 +2,7 @@
 
 #include "job/aside.h"
 #include "job/retry.h"
+#include "provider/provider.h"
 
 /*
  * A provider's keys in their order; a token, or the e-mail address of an account, is the only one; ""
@@ -15,7 +16,7 @@ key_turn_init(struct key_turn *t, const struct model_conf *m)
 
 	*t = (struct key_turn){ .model = m, .keys = (const char *const *)p->api_keys.v };
 	t->nkeys = p->api_keys.n < SLOT_KEYS_MAX ? (unsigned)p->api_keys.n : SLOT_KEYS_MAX;
-	if (t->nkeys)
+	if (t->nkeys && !provider_by_token(p))
 		return;
 	t->nkeys = 1;
 	t->keys = p->token ? (const char *const *)&p->token : &none;

@@ -212,6 +212,12 @@ handle_set_url(struct handle *h, const char *url, CURLU *parsed, bool tls, struc
 }
 
 void
+handle_drop(struct handle *h)
+{
+	handle_free(h);
+}
+
+void
 handle_give(struct handle *h)
 {
 	struct handle *oldest = NULL;

@@ -40,6 +40,8 @@ void handle_pool_shutdown(void);
  */
 struct handle *handle_take(enum upstream_policy policy, const char *origin, struct err *e);
 void handle_give(struct handle *h);
+/* Instead: it is of no more use, its connection ends. */
+void handle_drop(struct handle *h);
 
 /*
  * The same, but only one whose last call was to this very URL, of the operator's own (UPSTREAM_TRUSTED):

@@ -128,6 +128,9 @@ int upstream_call(const struct upstream_req *req, const struct upstream_body *bo
  */
 int upstream_url_join(const char *base, const char *location, char *out, size_t size);
 
+/* Have both URLs the same scheme, host and port? */
+bool upstream_same_origin(const char *a, const char *b);
+
 /* A receiver that collects up to out->max bytes and drops the rest silently. */
 struct upstream_body upstream_to_buf(struct buf *out);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/utf8.h"
 
 static int
@@ -88,6 +89,15 @@ upstream_url_done(struct upstream_url *u)
 {
 	curl_url_cleanup(u->parsed);
 	u->parsed = NULL;
+}
+
+bool
+upstream_same_origin(const char *a, const char *b)
+{
+	AUTO(upstream_url) one = { 0 };
+	struct err ignored;
+
+	return a && b && upstream_url_read(&one, a, UPSTREAM_PUBLIC, b, &ignored) == 0 && one.own;
 }
 
 int

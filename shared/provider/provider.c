@@ -2,34 +2,7 @@
 
 #include <stdlib.h>
 
-#include <stddef.h>
-
-static const struct image_caps nothing = { .n_max = 1, .prompt_max = 1, .sizes = "none" };
-
-static const struct image_caps *
-no_caps(const char *upstream_model)
-{
-	(void)upstream_model;
-	return &nothing;
-}
-
-static const struct image_caps *
-no_rows(unsigned i)
-{
-	(void)i;
-	return NULL;
-}
-
-static int
-no_generate(struct image_call *call, struct err *e)
-{
-	return err_set(e, ERR_CONFIG, "the dialect '%s' of provider '%s' is not built yet.",
-		       config_dialect_name(call->provider->dialect), call->provider->name);
-}
-
-static const struct provider_driver none[DIALECT__MAX] = {
-	[DIALECT_GROK] = { DIALECT_GROK, no_caps, no_rows, no_generate },
-};
+#include "provider/grok.h"
 
 void
 image_call_done(struct image_call *call)
@@ -47,11 +20,32 @@ provider_driver(enum dialect d)
 	case DIALECT_OPENAI: return &provider_openai;
 	case DIALECT_MODELSCOPE: return &provider_modelscope;
 	case DIALECT_NOVELAI: return &provider_novelai;
-	case DIALECT_PREVIEW: return &provider_preview;
-	case DIALECT_GROK:
+	case DIALECT_GROK: return &provider_grok;
+	case DIALECT_PREVIEW:
 	case DIALECT__MAX: break;
 	}
-	return &none[d < DIALECT__MAX ? d : DIALECT_GROK];
+	return &provider_preview;
+}
+
+const char *
+provider_mode(const struct model_conf *m, const struct image_conf *image)
+{
+	const struct provider_conf *p = m->provider_conf;
+
+	if (m->via == VIA_CHAT)
+		return "http";
+	switch (p->dialect) {
+	case DIALECT_PREVIEW: return "local";
+	case DIALECT_MODELSCOPE: return "async";
+	case DIALECT_GROK: return grok_mode(p, image) == GROK_WS ? "ws" : "http";
+	default: return "http";
+	}
+}
+
+bool
+provider_by_token(const struct provider_conf *p)
+{
+	return p->dialect == DIALECT_GROK && *p->token && !grok_is_official(p);
 }
 
 const struct provider_driver *

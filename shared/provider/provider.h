@@ -43,6 +43,7 @@ struct image_call {
 	const char *model;      /* the provider's name for it */
 	const char *credential; /* the one to use; "" when the dialect needs none */
 	const char *password;   /* not NULL: the credential is an e-mail address, this its password */
+	const struct image_conf *image; /* the switches of the dialect grok; NULL: others need none */
 	struct filestore *files;
 	struct deadline deadline;
 	struct ledger *ledger;
@@ -56,6 +57,8 @@ struct image_call {
 	 * borrowed for the call.  At most rq->partial_images of each are wanted; more are ignored.
 	 */
 	void (*on_partial)(void *self, unsigned image, const struct source *so_far);
+	/* A line for the log; "{prompt}" in it stands for what may be logged of that. */
+	void (*on_note)(void *self, const char *text);
 	void *self;
 
 	struct picture images[IMAGES_MAX];
@@ -86,12 +89,17 @@ struct provider_driver {
 	int (*generate)(struct image_call *call, struct err *e);
 };
 
-/* Never NULL; a dialect that is not built yet answers ERR_CONFIG on generate. */
+/* Never NULL. */
 const struct provider_driver *provider_driver(enum dialect d);
 /* The one that makes this model's pictures: its provider's, or chat where the model's `via` says so. */
 const struct provider_driver *provider_driver_of(const struct model_conf *m);
 
+/* How it will be asked: "ws", "http", "async" or "local". */
+const char *provider_mode(const struct model_conf *m, const struct image_conf *image);
+/* Is its credential the token, although there are keys too? */
+bool provider_by_token(const struct provider_conf *p);
+
 extern const struct provider_driver provider_openai, provider_modelscope, provider_novelai,
-	provider_preview, provider_chat;
+	provider_grok, provider_preview, provider_chat;
 
 #endif

@@ -14,6 +14,8 @@
 
 struct fetch {
 	struct image_call *call;
+	const char *base,
+		*header; /* the provider's own origin, and what it alone is told; or NULL */
 	struct sink sink;
 	int64_t store_us; /* spent in the sink */
 	bool not_ok;      /* the status is not 200, so there is no picture */
@@ -52,7 +54,9 @@ pause_before_retry(const struct deadline *d)
 static int
 get(struct fetch *f, const char *url, struct upstream_head *head, struct err *e)
 {
-	static const char *const headers[] = { "Accept: image/*,*/*;q=0.1", NULL };
+	const char *const headers[] = { "Accept: image/*,*/*;q=0.1",
+					upstream_same_origin(url, f->base) ? f->header : NULL,
+					NULL };
 	const struct provider_conf *p = f->call->provider;
 	struct upstream_req rq = { .method = "GET",
 				   .url = url,
@@ -62,7 +66,7 @@ get(struct fetch *f, const char *url, struct upstream_head *head, struct err *e)
 				   .policy = UPSTREAM_PUBLIC,
 				   .provider = p->name,
 				   .item = LEDGER_FETCH,
-				   .allow_origin = p->base_url };
+				   .allow_origin = f->base };
 	struct upstream_body body = { fetch_begin, fetch_data, f };
 	struct ledger *ledger = f->call->ledger;
 	int rc;
@@ -151,7 +155,14 @@ fetch_tried(struct fetch *f, const char *url, struct picture *out, struct err *e
 int
 result_fetch(struct image_call *call, const char *url, struct picture *out, struct err *e)
 {
-	struct fetch f = { .call = call };
+	return result_fetch_from(call, url, call->provider->base_url, NULL, out, e);
+}
+
+int
+result_fetch_from(struct image_call *call, const char *url, const char *base, const char *header,
+		  struct picture *out, struct err *e)
+{
+	struct fetch f = { .call = call, .base = base, .header = header };
 	char absolute[URL_MAX];
 	int rc;
 
@@ -159,8 +170,7 @@ result_fetch(struct image_call *call, const char *url, struct picture *out, stru
 		call->on_stage(call->self, "fetch");
 	sink_init(&f.sink, call->files);
 	if (*url == '/' && url[1] != '/') {
-		if (upstream_url_join(call->provider->base_url, url, absolute, sizeof(absolute)) <
-		    0)
+		if (upstream_url_join(base, url, absolute, sizeof(absolute)) < 0)
 			rc = err_set(e, ERR_FETCH_REFUSED, "it is no URL");
 		else
 			rc = fetch_tried(&f, absolute, out, e);

@@ -64,6 +64,8 @@ static const char *const quota_words[] = {
 	"insufficient credit",
 	"out of credit",
 	"billing hard limit",
+	"used all available credits",
+	"spending limit",
 	"余额不足",
 	"额度不足",
 	"额度已用尽",

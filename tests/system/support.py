@@ -426,6 +426,17 @@ def novelai(sim, **more):
             **({} if "email" in more else {"token": NOVELAI_TOKEN}), **more}
 
 
+GROK_TOKEN = "sso-sim-0123456789abcdef"
+
+
+def grok(sim, fault="", **more):
+    """The provider with several doors; a fault of the WebSocket stands in its address."""
+    at = f"/@{fault}" if fault else ""
+    return {"dialect": "grok", "base_url": sim.base_url + "/grok", "token": GROK_TOKEN, "connect_timeout": "2s",
+            "ws_url": sim.base_url.replace("http", "ws", 1) + f"{at}/grok/ws/imagine/listen",
+            "assets_url": sim.base_url + "/grok/assets", **more}
+
+
 def sim_config(sim, faults=(), base_url=None):
     """A configuration whose provider is the simulator.  A fault is a model: "gpt-image-1@truncate"."""
     models = [*GPT, *DALLE, *RELAYS, "relay-404-once", "relay-error-200", "relay-empty", "relay-new-api",
@@ -433,12 +444,13 @@ def sim_config(sim, faults=(), base_url=None):
     return {
         "providers": {"sim": {"dialect": "openai", "base_url": base_url or sim.base_url + "/v1",
                               "api_key": SIM_KEY, "connect_timeout": "2s"},
-                      "modelscope": modelscope(sim), "novelai": novelai(sim)},
+                      "modelscope": modelscope(sim), "novelai": novelai(sim), "grok": grok(sim)},
         "models": {**{m: {"provider": "sim"} for m in models},
                    "Qwen/Qwen-Image": {"provider": "modelscope", "aliases": ["qwen-image"]},
                    "studio/model": {"provider": "sim", "upstream_model": "relay-url", "aliases": ["studio-model"]},
                    "MAILAND/majicflus_v1": {"provider": "modelscope"},
                    "nai-diffusion-4-5-full": {"provider": "novelai", "aliases": ["nai-v4.5"]},
+                   "grok-imagine-1.0": {"provider": "grok"},
                    **{m: {"provider": "sim", "type": "chat"} for m in ("gpt-4o-mini", *CHAT_FAULTS)}},
         "defaults": {"image_model": "gpt-image-1"},
     }

@@ -416,6 +416,36 @@ long_runs_are_handed_on_from_where_they_lie(void **state)
 	buf_done(&h.pictures);
 }
 
+static void
+the_caller_may_name_a_key_and_begin_again(void **state)
+{
+	static const char text[] = "{\"blob\":\"AAAA\",\"other\":\"BBBB\",\"b64_json\":\"C\"}";
+	struct answer_scan s;
+	struct heard h;
+	struct err e;
+
+	(void)state;
+	begin(&s, &h, 1000);
+	s.also = "blob";
+	for (int i = 0; i < 2; i++) {
+		/* The first time it stops inside of a picture's text. */
+		size_t n = i ? sizeof(text) - 1 : 11;
+
+		assert_int_equal(feed(&s, text, n, &e), 0);
+		assert_string_equal(buf_str(&h.pictures), i ? "0(AAAA)1(C)" : "0(AA");
+		assert_string_equal(buf_str(&s.rest),
+				    i ? "{\"blob\":0,\"other\":\"BBBB\",\"b64_json\":1}"
+				      : "{\"blob\":0");
+		answer_scan_again(&s);
+		assert_true(answer_scan_complete(&s));
+		assert_int_equal(s.rest.len, 0);
+		buf_clear(&h.pictures);
+		h.open = false;
+	}
+	answer_scan_done(&s);
+	buf_done(&h.pictures);
+}
+
 int
 main(void)
 {
@@ -429,6 +459,7 @@ main(void)
 		cmocka_unit_test(what_a_callback_refuses_ends_the_scan),
 		cmocka_unit_test(the_end_of_a_string_is_found_wherever_it_is),
 		cmocka_unit_test(long_runs_are_handed_on_from_where_they_lie),
+		cmocka_unit_test(the_caller_may_name_a_key_and_begin_again),
 	};
 
 	srand(3);

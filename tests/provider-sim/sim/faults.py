@@ -22,6 +22,9 @@ CONTENT = set(KINDS) | {
     "sse-error", "sse-flat-error", "sse-cut", "sse-cut-after", "sse-plain", "sse-refused", "sse-crlf", "sse-cr",
     "sse-unnamed", "sse-late-type", "sse-bad-partial", "sse-comments", "sse-giant", "sse-done", "sse-hold",
     "sse-silence", "sse-endless", "stall", "url-404-once",
+    "ws-old", "ws-order", "ws-no-percent", "ws-no-completed", "ws-rate-limit", "ws-notice", "ws-garbage", "ws-binary",
+    "ws-fragments", "ws-masked", "ws-cut", "ws-close", "ws-close-after", "ws-wrong-accept", "data-blob", "blocked",
+    "moderated",
     "task-fail", "task-moderated", "task-forever", "task-pending", "task-lost", "no-sync-text", "old-sync"}
 BODY = set(PAGES) | {
     "not-json", "wrong-type", "wrong-label", "no-type", "error-string", "errors-plural", "error-200",
@@ -37,7 +40,8 @@ OPTIONS = {
     "after", "rate", "chunk", "gap", "seconds", "bytes", "picture_bytes", "format", "size", "to", "which", "url",
     "url_fault", "misses", "type", "bought", "headers", "on", "times",
     "task_seconds", "task_limit", "task_id", "running", "succeeded", "failed", "words", "result", "sync", "shape", "quota",
-    "poll_fault", "poll_times", "answer", "token_seconds", "sse_code", "chunks"}
+    "poll_fault", "poll_times", "answer", "token_seconds", "sse_code", "chunks",
+    "per_round", "moderated", "close_code"}
 
 
 class UnknownFault(ValueError):

@@ -218,10 +218,12 @@ class Simulator:
     def count(self, ex, answer):
         """Was something bought?  Yes unless refused: 4xx, or 503, which says that nothing was begun."""
         bought = not (300 <= answer.status < 500 or answer.status == 503)
+        if ex.route.kind == "ws" and answer.status != 200:
+            bought = False  # a handshake that was refused: nothing had been asked for yet
         if "bought" in ex.fault.options:
             bought = str(ex.fault.options["bought"]).lower() in ("true", "1", "yes")
-        ex.record.purchase = bought
-        ex.record.pictures = answer.pictures
+        ex.record.purchase = ex.record.purchase or bought  # a socket's rounds are several
+        ex.record.pictures = (ex.record.pictures or 0) + answer.pictures
         self.recorder.purchases += bought
         self.recorder.pictures += answer.pictures
 

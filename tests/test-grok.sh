@@ -1,0 +1,82 @@
+#!/bin/sh
+# test-grok.sh [PROMPT] - pictures of a model that Grok makes
+#
+# Makes nine pictures with MODEL, grok-imagine-1.0 unless it says otherwise, by whichever door the
+# operator has chosen, and asks for a few that must be refused before anything is bought.  MODE is the
+# door that the answer must name: ws (the default) or http.  See lib.sh for the rest.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+prompt=$(json_quote "${1:-一只可爱的熊猫}")
+MODEL=${MODEL:-grok-imagine-1.0}
+MODE=${MODE:-ws}
+model=$(json_quote "$MODEL")
+path=/v1/images/generations
+
+# make MEMBERS - asks for the picture with these members added
+make() { post $path "{\"model\":$model,\"prompt\":$prompt${1:+,$1}}"; }
+
+# fetch URL - the stored picture, as anybody gets it
+fetch() {
+	curl --silent --show-error --max-time 30 --dump-header "$tmp/head" --output "$tmp/picture" \
+		"$1" || echo "# curl failed for $1"
+	: >"$tmp/body"
+}
+
+echo "# the model"
+call GET "/v1/models/$MODEL"
+is "the model is there: status 200" 200 "$status"
+is "the model is there: its id" "$MODEL" "$(json_get id)"
+
+echo "# a picture by its URL"
+make '"response_format":"url","size":"1024x1536"'
+is "url: status 200" 200 "$status"
+is "url: it is this model" "$MODEL" "$(header x-easel-model)"
+is "url: by the door that was chosen" "$MODE" "$(header x-easel-mode)"
+is "url: at the first attempt" 1 "$(header x-easel-attempts)"
+like "url: server-timing is the ledger" 'provider;dur=[0-9.]+' "$(header server-timing)"
+if [ "$MODE" = ws ]; then
+	like "url: the receipt says what became of the size" '(^|; )size.*aspect_ratio=2:3' "$(header x-easel-params)"
+fi
+is "url: no picture in the answer" "" "$(json_get b64_json)"
+url=$(json_get url)
+like "url: it is ours, not the provider's" '^https?://[^/]+/files/[0-9a-z]{26}\.(png|jpg|webp)$' "$url"
+fetch "$url"
+isnt "url: what lies there is a picture" "not a picture" "$(picture_type "$tmp/picture")"
+
+echo "# a picture in base64"
+make '"response_format":"b64_json"'
+is "b64_json: status 200" 200 "$status"
+json_get b64_json | base64 -d >"$tmp/picture" 2>/dev/null
+isnt "b64_json: it is a picture" "not a picture" "$(picture_type "$tmp/picture")"
+
+echo "# six pictures, more than some rounds make, and the receipt"
+make '"response_format":"url","n":6,"style":"vivid","seed":7'
+is "n=6: status 200" 200 "$status"
+is "n=6: six different pictures" 6 "$(json_all url | sort -u | grep -c .)"
+for name in style seed; do
+	like "receipt: $name is dropped" "(^|; )$name=dropped(;|\$)" "$(header x-easel-params)"
+done
+
+echo "# in another format than the provider's"
+make '"response_format":"url","output_format":"webp"'
+is "webp: status 200" 200 "$status"
+fetch "$(json_get url)"
+is "webp: it is one" webp "$(picture_type "$tmp/picture")"
+
+echo "# refused before anything is bought"
+make '"n":11'
+is_error "n above ten" 400 integer_above_max_value n
+make '"size":"1024*1024"'
+is_error "a size with a star" 400 invalid_value size
+if [ "$MODE" = ws ]; then
+	make '"aspect_ratio":"wide"'
+	is_error "an aspect ratio that is none" 400 invalid_value aspect_ratio
+fi
+
+echo "# a deadline that is too short for any picture"
+call POST $path --header 'Content-Type: application/json' --header 'x-easel-deadline: 1ms' \
+	--data-binary "{\"model\":$model,\"prompt\":$prompt}"
+is_error "1 ms" 504 deadline_exceeded
+
+done_testing
