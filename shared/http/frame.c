@@ -50,6 +50,24 @@ frame_close(struct frame *f)
 	store_free(f->store);
 }
 
+/*
+ * Room for the path and what a route takes of it.  Neither is longer than the target: not two kilobytes
+ * on a stack that may wait for minutes.
+ */
+static int
+paths_take(struct request *r, struct err *e)
+{
+	size_t room = strcspn(r->target, "?") + 2;
+
+	if (room > PATH_BYTES)
+		room = PATH_BYTES;
+	r->path = calloc(2, room);
+	if (!r->path)
+		return err_set(e, ERR_OVERLOADED, "no memory for the request");
+	r->rest = r->path + room;
+	return 0;
+}
+
 static void
 request_open(struct request *r, struct frame *f, struct conn *conn, int64_t accepted_us)
 {
@@ -80,7 +98,7 @@ static void
 log_line(const struct request *r, int64_t duration_us)
 {
 	log_info(r->id, "%s %s %d %lld.%dms in=%llu out=%llu key=%s code=%s%s", r->method,
-		 r->path[0] ? r->path : "-", r->status, (long long)(duration_us / 1000),
+		 r->path && r->path[0] ? r->path : "-", r->status, (long long)(duration_us / 1000),
 		 (int)(duration_us / 100 % 10), (unsigned long long)r->bytes_in,
 		 (unsigned long long)r->bytes_out, r->who.id[0] ? r->who.id : "-",
 		 r->code ? r->code : "-", r->broken ? " client=gone" : "");
@@ -103,6 +121,7 @@ request_close(struct request *r)
 	log_line(r, duration_us);
 	buf_done(&r->headers);
 	free(r->body);
+	free(r->path);
 }
 
 /* The deadline's length: the route's setting, but no more than the profile allows; or the caller's
@@ -239,7 +258,7 @@ serve(struct request *r, struct err *e)
 		r->route = first;
 		return first->handler(r, r->frame->state, e);
 	}
-	if (path_normalise(r->target, r->path, e) < 0)
+	if (paths_take(r, e) < 0 || path_normalise(r->target, r->path, e) < 0)
 		return -1;
 	if (!strcmp(r->method, "OPTIONS") && request_header(r, "HTTP_ORIGIN"))
 		return preflight(r, e);

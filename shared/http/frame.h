@@ -41,7 +41,7 @@ struct request {
 	unsigned images_came;
 	char method[16];
 	const char *target; /* the connection's, until it is closed */
-	char path[PATH_BYTES], rest[PATH_BYTES];
+	char *path, *rest; /* one block, as long as the target needs; "" until it was read */
 	char *body;
 	size_t body_len;
 	/* The answer. */

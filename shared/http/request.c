@@ -28,13 +28,13 @@ request_method(const struct request *r)
 const char *
 request_path(const struct request *r)
 {
-	return r->path;
+	return r->path ? r->path : "";
 }
 
 const char *
 request_rest(const struct request *r)
 {
-	return r->rest;
+	return r->rest ? r->rest : "";
 }
 
 const char *

@@ -15,7 +15,8 @@
 
 /*
  * Normalises the path of a request target (up to '?') into out: repeated slashes collapsed,
- * percent-escapes undone except %2F, which stays as "%2F".
+ * percent-escapes undone except %2F, which stays as "%2F".  Nothing becomes longer: as much room as the
+ * target's path and 2 is enough, where that is less.
  * 0 or -1: ERR_PATH: dot segments (encoded or not), control characters, bad escapes, not UTF-8, too
  * long.
  */
