@@ -102,6 +102,7 @@ int
 main(int argc, char **argv)
 {
 	static int64_t took[CLAIMS];
+	int64_t p50_us, p99_us;
 	struct deadline d = deadline_in_ms(600000);
 	double adding, reading;
 	struct err e;
@@ -127,11 +128,12 @@ main(int argc, char **argv)
 	qsort(took, (size_t)n, sizeof(*took), by_size);
 	read_until_us = clock_us() + (argc > 4 ? strtol(argv[4], NULL, 10) : 5) * 1000000;
 	reading = run(read_thread, READERS);
+	p50_us = took[n / 2];
+	p99_us = took[n * 99 / 100];
 	(void)printf("{\"queued\":%ld,\"adds_s\":%.0f,\"claims\":%d,\"claim_p50_ms\":%.3f,"
 		     "\"claim_p99_ms\":%.3f,\"claim_max_ms\":%.3f,\"reads_s\":%.0f}\n",
-		     want, (double)want / adding, n, (double)took[n / 2] / 1e3,
-		     (double)took[n * 99 / 100] / 1e3, (double)took[n - 1] / 1e3,
-		     (double)reads / reading);
+		     want, (double)want / adding, n, (double)p50_us / 1e3, (double)p99_us / 1e3,
+		     (double)took[n - 1] / 1e3, (double)reads / reading);
 	store_free(store);
 	return 0;
 }

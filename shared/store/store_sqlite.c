@@ -22,23 +22,30 @@ sqlite_open(void **self, const char *rest, const char *state_dir, bool migrate, 
 {
 	AUTO_FREE char *path = NULL;
 	AUTO_FREE char *wake = NULL;
-	AUTO_FREE struct sqlite_store *q = NULL;
+	struct sqlite_store *q;
+	struct pool *pool;
 
 	if (!*rest || *rest == ':')
 		return err_set(e, ERR_CONFIG, "[store] url: 'sqlite:' needs a file's name.");
 	if (asprintf(&path, "%s%s%s", *rest == '/' ? "" : state_dir, *rest == '/' ? "" : "/",
 		     rest) < 0 ||
-	    asprintf(&wake, "%s-wake", path) < 0 || !(q = calloc(1, sizeof(*q))))
+	    asprintf(&wake, "%s-wake", path) < 0)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	if (migrate && mkdir(state_dir, 0700) < 0 && errno != EEXIST) {
 		(void)err_set(e, ERR_STORE, "folder");
 		err_detail(e, "%s: %s", state_dir, strerror(errno));
 		return -1;
 	}
-	if (pool_open(&q->pool, path, &sqlite_schema, migrate, e) < 0)
+	if (pool_open(&pool, path, &sqlite_schema, migrate, e) < 0)
 		return -1;
+	q = calloc(1, sizeof(*q));
+	if (!q) {
+		pool_free(pool);
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	}
+	q->pool = pool;
 	q->wake = wake_open(wake);
-	*self = TAKE_PTR(q);
+	*self = q;
 	return 0;
 }
 
