@@ -53,10 +53,12 @@ def run_memory(stack, peers, quick):
                                     stack.body[size, "b64_json"], n, True)
         stack.stop_easel()
     n = 40 if quick else 200
-    say(f"memory: easel, burst of {n}")
-    stack.start_easel()
-    got["burst"] = measure.burst(stack, n)
-    stack.stop_easel()
+    for size in ("burst", "burst-ws"):
+        for fmt in ("b64_json", "url"):
+            say(f"memory: easel, {size} of {n}, {fmt}")
+            stack.start_easel()
+            got[size, fmt] = measure.burst(stack, size, fmt, n)
+            stack.stop_easel()
     return got
 
 

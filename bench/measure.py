@@ -108,10 +108,10 @@ def waiting(stack, process, port, body, n, key):
             "p99_ms": got["p99_us"] / 1000, "cpu_s": cpu / 1e9}
 
 
-def burst(stack, n):
+def burst(stack, size, fmt, n):
     """The peak of memory while n large answers arrive together."""
     child = subprocess.Popen(
-        load_argv(stack, stack.easel_port, stack.body["burst", "b64_json"], n, n, True, 60),
+        load_argv(stack, stack.easel_port, stack.body[size, fmt], n, n, True, 120),
         stdout=subprocess.PIPE, text=True)
     peak = 0
     while child.poll() is None:
@@ -125,6 +125,8 @@ def burst(stack, n):
 
 COLD = {
     "images-generations": ("POST", PATH, 200),
+    "images-edits": ("POST", "/v1/images/edits", 400),
+    "chat-completions": ("POST", "/v1/chat/completions", 400),
     "models": ("GET", "/v1/models", 200),
     "health": ("GET", "/healthz", 200),
     "fallback": ("GET", "/nowhere", 404),

@@ -113,13 +113,18 @@ def judge_memory(report, memory):
         if got and not good:
             report.judge(f"waiting {kind.upper()}: failed requests (status "
                          f"{got['bad_status']})", 1, str(got["errors"]), "0", False)
-    got = memory.get("burst")
-    report.judge(f"burst of {got['n'] if got else 200} x 2 MB: peak PSS, kB",
+    for size, door in (("burst", "HTTP"), ("burst-ws", "WebSocket")):
+        for fmt in ("b64_json", "url"):
+            judge_burst(report, memory.get((size, fmt)), f"{door}, {fmt}")
+
+
+def judge_burst(report, got, what):
+    report.judge(f"burst of {got['n'] if got else 200} x 2 MB, {what}: peak PSS, kB",
                  got["peak_kb"] if got else None, f"{got['peak_kb']:,}" if got else "-",
                  f"<= {MUST_BURST_KB:,}",
                  got and not got["errors"] and got["peak_kb"] <= MUST_BURST_KB)
     if got and got["errors"]:
-        report.judge(f"burst: failed requests (status {got['bad_status']})", 1,
+        report.judge(f"burst, {what}: failed requests (status {got['bad_status']})", 1,
                      str(got["errors"]), "0", False)
 
 

@@ -16,7 +16,9 @@ SMALL = 1000
 LARGE = 2_000_000
 WAIT_MS = 6000
 BURST_MS = 2000
-PROGRAMS = ("images-generations", "models", "health", "fallback")
+PROGRAMS = ("images-generations", "images-edits", "chat-completions", "models", "health", "fallback")
+SIZES = ("small", "large", "wait", "wait-tls", "burst")
+SIMULATOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "provider-sim", "provider-sim")
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 # A made-up credential for a made-up provider.
@@ -94,6 +96,9 @@ class Stack:
         for name, args in rows.items():
             process = self.start([self.tool("bench/upstream"), *map(str, args)], f"up-{name}")
             self.upstream[name] = [int(p) for p in process.read_line("ready").split()[1:]]
+        # Only the tests' simulator speaks WebSocket.
+        process = self.start([SIMULATOR, "--dialect", "grok"], "up-burst-ws")
+        self.upstream["burst-ws"] = [int(process.read_line("ready").rsplit(":", 1)[1])]
 
     def make_certificate(self):
         cert, key = self.path("tls", "cert.pem"), self.path("tls", "key.pem")
@@ -111,7 +116,7 @@ class Stack:
         return cert, key
 
     def make_bodies(self):
-        for size in ("small", "large", "wait", "wait-tls", "burst"):
+        for size in (*SIZES, "burst-ws"):
             for fmt in ("b64_json", "url"):
                 self.body[size, fmt] = self.write(f"body/{size}-{fmt}.json", json.dumps({
                     "model": f"bench-{size}", "prompt": "一只可爱的熊猫", "n": 1,
@@ -207,7 +212,7 @@ state_dir = "var"
 requests_per_minute = 0
 concurrent = 0
 """]
-        for size in ("small", "large", "wait", "wait-tls", "burst"):
+        for size in SIZES:
             scheme = "https" if size.endswith("tls") else "http"
             text.append(f"""[providers.{size}]
 dialect = "openai"
@@ -219,6 +224,18 @@ concurrency = 0
 provider = "{size}"
 type = "image"
 upstream_model = "gpt-image-1"
+""")
+        fault = f"@delay={BURST_MS / 1000},picture_bytes={LARGE},format=png"
+        text.append(f"""[providers.burst-ws]
+dialect = "grok"
+ws_url = "ws://127.0.0.1:{self.upstream['burst-ws'][0]}/{fault}/ws/imagine/listen"
+token = "sso-sim-0000000000000000"
+concurrency = 0
+
+[models.bench-burst-ws]
+provider = "burst-ws"
+type = "image"
+upstream_model = "grok-imagine-1.0"
 """)
         self.write("easel/easel.toml", "\n".join([*text, more]), 0o600)
         key = subprocess.run([self.tool("easel"), "keys", "create", "--name", "bench"],
