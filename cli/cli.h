@@ -96,6 +96,11 @@ int cmd_explain(const struct command *c, int argc, char **argv);
 int cmd_keys_create(const struct command *c, int argc, char **argv);
 int cmd_keys_list(const struct command *c, int argc, char **argv);
 int cmd_keys_revoke(const struct command *c, int argc, char **argv);
+int cmd_users_add(const struct command *c, int argc, char **argv);
+int cmd_users_list(const struct command *c, int argc, char **argv);
+int cmd_users_passwd(const struct command *c, int argc, char **argv);
+int cmd_users_disable(const struct command *c, int argc, char **argv);
+int cmd_users_enable(const struct command *c, int argc, char **argv);
 int cmd_db_migrate(const struct command *c, int argc, char **argv);
 int cmd_version(const struct command *c, int argc, char **argv);
 

@@ -2,7 +2,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,11 +9,12 @@
 
 #include "access/bearer.h"
 #include "access/fingerprint.h"
+#include "access/sessions.h"
+#include "access/token.h"
 #include "base/id.h"
 #include "base/utf8.h"
 
-#define KEY_RANDOM_BYTES 32
-#define HINT_RANDOM      4 /* characters after the prefix that a key is recognised by */
+#define HINT_RANDOM 4 /* characters after the prefix that a key is recognised by */
 
 /*
  * Less than the second in which a revocation must work everywhere.  The cache is asked once a request,
@@ -37,8 +37,6 @@ static const struct {
 };
 #define SCOPES      (sizeof(scope_names) / sizeof(*scope_names))
 #define SCOPE_WORDS "images, chat, tasks, requests, metrics, admin"
-#define SCOPE_ALL \
-	(SCOPE_IMAGES | SCOPE_CHAT | SCOPE_TASKS | SCOPE_REQUESTS | SCOPE_METRICS | SCOPE_ADMIN)
 
 /* What is known of a hash. */
 struct verdict {
@@ -106,29 +104,10 @@ scopes_text(unsigned scopes, char out[SCOPES_TEXT])
 						len ? "," : "", scope_names[i].name);
 }
 
-/* RFC 4648 section 5, without padding: what fits a header and a URL as it stands. */
-static void
-base64url(char *out, const unsigned char *in, size_t n)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	unsigned acc = 0, bits = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		acc = acc << 8 | in[i];
-		for (bits += 8; bits >= 6; bits -= 6)
-			*out++ = digits[acc >> (bits - 6) & 63];
-	}
-	if (bits)
-		*out++ = digits[acc << (6 - bits) & 63];
-	*out = '\0';
-}
-
 int
 key_create(struct store *s, const char *name, unsigned scopes, int64_t expires_ms,
 	   struct key_record *out, char key_text[KEY_TEXT], const struct deadline *d, struct err *e)
 {
-	unsigned char random[KEY_RANDOM_BYTES];
 	struct key_record k = { .scopes = scopes, .expires_ms = expires_ms };
 	size_t n = strlen(name);
 
@@ -136,11 +115,8 @@ key_create(struct store *s, const char *name, unsigned scopes, int64_t expires_m
 		return err_field(e, ERR_VALUE, "name", "1 to 127 bytes of UTF-8", "%zu bytes", n);
 	if (!scopes || scopes & ~(unsigned)SCOPE_ALL)
 		return err_field(e, ERR_VALUE, "scopes", "some of " SCOPE_WORDS, "none of them");
-	if (RAND_bytes(random, sizeof(random)) != 1)
-		return err_set(e, ERR_INTERNAL, "no random numbers");
-	memcpy(key_text, KEY_PREFIX, sizeof(KEY_PREFIX));
-	base64url(key_text + sizeof(KEY_PREFIX) - 1, random, sizeof(random));
-	OPENSSL_cleanse(random, sizeof(random));
+	if (token_make(KEY_PREFIX, key_text, e) < 0)
+		return -1;
 
 	id_make("key_", k.id, sizeof(k.id));
 	memcpy(k.name, name, n + 1);
@@ -238,6 +214,52 @@ cache_put(struct authenticator *a, const unsigned char *hash, int64_t until_us,
 	(void)pthread_mutex_unlock(&a->mutex);
 }
 
+static int
+ask_for_key(struct authenticator *a, const unsigned char *hash, struct verdict *v,
+	    const struct deadline *d, struct err *e)
+{
+	struct key_record k;
+	bool found;
+
+	if (store_key_by_hash(a->store, hash, &k, &found, d, e) < 0)
+		return -1;
+	/* The store found it by an index, which is not constant in time; this comparison decides. */
+	if (!found || CRYPTO_memcmp(k.hash, hash, KEY_HASH_BYTES) != 0)
+		return 0;
+	v->found = true;
+	v->revoked_ms = k.revoked_ms;
+	v->who.kind = BY_KEY;
+	v->who.scopes = k.scopes;
+	v->who.expires_ms = k.expires_ms;
+	memcpy(v->who.id, k.id, sizeof(v->who.id));
+	memcpy(v->who.name, k.name, sizeof(v->who.name));
+	return 0;
+}
+
+/* Limits, pictures and tasks are the user's, whichever session asks. */
+static int
+ask_for_session(struct authenticator *a, const unsigned char *hash, struct verdict *v,
+		const struct deadline *d, struct err *e)
+{
+	struct session_record r;
+	struct user_record u;
+	bool found;
+
+	if (store_session_get(a->store, hash, &r, &u, &found, d, e) < 0)
+		return -1;
+	if (!found || CRYPTO_memcmp(r.hash, hash, SESSION_HASH_BYTES) != 0)
+		return 0;
+	v->found = true;
+	v->revoked_ms = u.disabled ? 1 : r.revoked_ms;
+	v->who.kind = BY_SESSION;
+	v->who.scopes = session_scopes(u.role);
+	v->who.expires_ms = r.expires_ms;
+	(void)snprintf(v->who.id, sizeof(v->who.id), "%.31s", u.id);
+	utf8_clip(v->who.name, sizeof(v->who.name), u.email, strlen(u.email),
+		  sizeof(v->who.name) - 4);
+	return 0;
+}
+
 /* What the store says of the token, at most CACHE_TTL_US ago. */
 static int
 look_up(struct authenticator *a, const char *token, size_t n, struct verdict *v,
@@ -245,40 +267,32 @@ look_up(struct authenticator *a, const char *token, size_t n, struct verdict *v,
 {
 	unsigned char hash[KEY_HASH_BYTES];
 	int64_t now_us = clock_us();
-	struct key_record k;
-	bool found;
 
 	if (EVP_Digest(token, n, hash, NULL, a->sha256, NULL) != 1)
 		return err_set(e, ERR_INTERNAL, "SHA-256 failed");
 	if (cache_get(a, hash, now_us, v))
 		return 0;
-	if (store_key_by_hash(a->store, hash, &k, &found, d, e) < 0)
-		return -1;
 	*v = (struct verdict){ 0 };
-	/* The store found it by an index, which is not constant in time; this comparison decides. */
-	if (found && !CRYPTO_memcmp(k.hash, hash, KEY_HASH_BYTES)) {
-		v->found = true;
-		v->revoked_ms = k.revoked_ms;
-		v->who.scopes = k.scopes;
-		v->who.expires_ms = k.expires_ms;
-		memcpy(v->who.id, k.id, sizeof(v->who.id));
-		memcpy(v->who.name, k.name, sizeof(v->who.name));
-	}
+	if ((session_is(token, n) ? ask_for_session(a, hash, v, d, e)
+				  : ask_for_key(a, hash, v, d, e)) < 0)
+		return -1;
 	fingerprint(token, n, v->who.fingerprint);
 	cache_put(a, hash, now_us + CACHE_TTL_US, v);
 	return 0;
 }
 
 static int
-refuse_expired(struct err *e, int64_t expires_ms)
+refuse_expired(struct err *e, const struct principal *who)
 {
-	time_t at = (time_t)(expires_ms / 1000);
+	time_t at = (time_t)(who->expires_ms / 1000);
 	char text[32] = "";
 	struct tm tm;
 
 	if (gmtime_r(&at, &tm))
 		(void)strftime(text, sizeof(text), " on %Y-%m-%dT%H:%M:%SZ", &tm);
-	return bearer_refuse(e, ERR_KEY, CAUSE_KEY_EXPIRED, "%s", text);
+	return bearer_refuse(e, ERR_KEY,
+			     who->kind == BY_SESSION ? CAUSE_SESSION_EXPIRED : CAUSE_KEY_EXPIRED,
+			     "%s", text);
 }
 
 static int
@@ -316,13 +330,16 @@ authenticate(struct authenticator *a, const char *authorization, const char *que
 		e->stage = "auth";
 		return -1;
 	}
+	if (session_is(token, n) && (!v.found || v.revoked_ms))
+		return bearer_refuse(e, ERR_KEY, CAUSE_SESSION_ENDED, "fingerprint %s",
+				     v.who.fingerprint);
 	if (!v.found)
 		return bearer_refuse(e, ERR_KEY, CAUSE_UNKNOWN, "%zu characters, fingerprint %s", n,
 				     v.who.fingerprint);
 	if (v.revoked_ms)
 		return bearer_refuse(e, ERR_KEY, CAUSE_REVOKED, "%s", "");
 	if (v.who.expires_ms && v.who.expires_ms <= clock_wall_ms())
-		return refuse_expired(e, v.who.expires_ms);
+		return refuse_expired(e, &v.who);
 	if (judge_scope(&v.who, scope, e) < 0)
 		return -1;
 	*out = v.who;

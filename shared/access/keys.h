@@ -4,7 +4,7 @@
  * keys - API keys and the one authentication that every route uses
  *
  * A key is "sk-easel-" and 256 random bits (43 characters of base64url); only its SHA-256 is stored.
- * Thread-safe.  Does not log.
+ * The token of a login's session (access/sessions.h) is taken wherever a key is.  Thread-safe.  Does not log.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +23,7 @@ enum scope {
 	SCOPE_ADMIN = 1 << 5, /* includes every other */
 };
 #define SCOPES_DEFAULT (SCOPE_IMAGES | SCOPE_CHAT | SCOPE_TASKS | SCOPE_REQUESTS)
+#define SCOPE_ALL      (SCOPES_DEFAULT | SCOPE_METRICS | SCOPE_ADMIN)
 #define SCOPES_TEXT    64 /* bytes that scopes_text() needs at most */
 
 #define KEY_PREFIX "sk-easel-"
@@ -37,16 +38,24 @@ int key_create(struct store *s, const char *name, unsigned scopes, int64_t expir
 	       struct key_record *out, char key_text[KEY_TEXT], const struct deadline *d,
 	       struct err *e);
 
+/* What let it in. */
+enum principal_kind {
+	BY_NOTHING, /* [auth] required = false, or an open route */
+	BY_KEY,
+	BY_SESSION
+};
+
 /* Who is asking. */
 struct principal {
-	char id[32]; /* the key's id; "anonymous" when [auth] required = false */
-	char name[128];
+	enum principal_kind kind;
+	char id[32];    /* the key's; of a session its user's; "anonymous" when [auth] required = false */
+	char name[128]; /* the key's; of a session its user's e-mail address */
 	char fingerprint[9]; /* access/fingerprint.h */
 	unsigned scopes;
 	int64_t expires_ms;
 };
 
-struct authenticator; /* the store and a cache of keys seen within the last second */
+struct authenticator; /* the store and a cache of what was seen within the last second */
 
 int authenticator_open(struct authenticator **out, struct store *s, const char *state_dir,
 		       bool required, struct err *e);
@@ -55,7 +64,7 @@ DEFINE_FREEP(authenticator);
 
 /*
  * Judges the Authorization header (NULL when none arrived) and the raw query string ("" when none).
- * A revoked key is refused within a second of its revocation.
+ * A revoked key, an ended session and the sessions of a user who was disabled are refused within a second.
  *
  * 0: *out is the principal and has every bit of `scope` (0: any key will do).
  * -1: ERR_BEARER or ERR_KEY with cause, ERR_SCOPE, ERR_STORE.

@@ -25,6 +25,20 @@ X(ERR_SCOPE, 403, "invalid_request_error", "insufficient_scope", PARTY_CLIENT, 0
   "此密钥无权执行该操作：该路由需要权限“{expected}”，而密钥的权限是“{found}”。", \
   "Use a key with that scope, or ask the operator for one.", \
   "请使用具有该权限的密钥，或向管理员申请。", "easel keys create --name NAME --scope SCOPES") \
+X(ERR_LOGIN, 401, "invalid_request_error", "invalid_credentials", PARTY_CLIENT, 0, \
+  "The e-mail address or the password is wrong.", "邮箱地址或密码不正确。", \
+  "Check both; the operator makes users with 'easel users add' and sets passwords with 'easel users passwd'.", \
+  "请检查邮箱和密码；管理员可用“easel users add”创建用户，用“easel users passwd”设置密码。", NULL) \
+X(ERR_NO_SESSION, 400, "invalid_request_error", "not_a_session", PARTY_CLIENT, 0, \
+  "Only a login session can be ended here; this request came with {found}.", \
+  "此处只能结束登录会话；本次请求使用的是{found}。", \
+  "Send the token of POST /login. The operator takes an API key away with 'easel keys revoke'.", \
+  "请使用 POST /login 返回的令牌。API 密钥由管理员用“easel keys revoke”吊销。", NULL) \
+X(ERR_UP_LOGIN, 401, "upstream_error", "upstream_login_refused", PARTY_CLIENT, 0, \
+  "{provider} refused the login with your e-mail address and password (HTTP {status}).{about}", \
+  "{provider} 拒绝了使用您的邮箱和密码的登录（HTTP {status}）。{about}", \
+  "Check both on the provider's own site; an account made through another service has no password: use a token.", \
+  "请在供应商网站上核对；通过第三方账号注册的账户没有密码，请改用令牌。", NULL) \
 /* ---- the caller: the request ---- */ \
 X(ERR_JSON, 400, "invalid_request_error", "invalid_json", PARTY_CLIENT, 0, \
   "The body is not valid JSON: {about}", "请求体不是合法的 JSON：{about}", \
@@ -313,7 +327,14 @@ X(CAUSE_REVOKED, "revoked", \
   "Ask the operator for a new key.", "请向管理员申请新的密钥。", "certain") \
 X(CAUSE_KEY_EXPIRED, "expired", \
   "this key has expired{about}.", "该密钥已过期{about}。", \
-  "Ask the operator for a new key.", "请向管理员申请新的密钥。", "certain")
+  "Ask the operator for a new key.", "请向管理员申请新的密钥。", "certain") \
+X(CAUSE_SESSION_EXPIRED, "session_expired", \
+  "this login session has expired{about}.", "该登录会话已过期{about}。", \
+  "Log in again: POST /login.", "请重新登录：POST /login。", "certain") \
+X(CAUSE_SESSION_ENDED, "session_ended", \
+  "there is no such login session any more ({about}).", "该登录会话已不存在（{about}）。", \
+  "Log in again: POST /login. A session ends with its time, a logout, or a change of its user by the operator.", \
+  "请重新登录：POST /login。会话会因到期、登出或管理员更改用户而结束。", "likely")
 /* clang-format on */
 
 #endif

@@ -275,6 +275,12 @@ config_dialect_name(enum dialect d)
 	return dialects[d].name;
 }
 
+const char *
+config_dialect_base_url(enum dialect d)
+{
+	return dialects[d].base_url;
+}
+
 const struct profile *
 config_profile(const struct config *c)
 {

@@ -142,6 +142,8 @@ const struct provider_conf *config_provider(const struct config *c, const char *
 /* The model id or alias nearest to `id` (edit distance <= 3, at most a third of it), or NULL. */
 const char *config_nearest_model(const struct config *c, const char *id);
 const char *config_dialect_name(enum dialect d);
+/* Where a dialect's service is when no base_url says otherwise; "" for one without. */
+const char *config_dialect_base_url(enum dialect d);
 
 /* What the platform of [deadline] profile allows. */
 struct profile {

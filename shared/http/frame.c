@@ -198,6 +198,15 @@ check_credential(struct request *r, unsigned scope, struct err *e)
 	return rc;
 }
 
+int
+request_authenticate(struct request *r, unsigned scope, struct err *e)
+{
+	int rc = check_credential(r, scope, e);
+
+	watchdog_stage("work");
+	return rc;
+}
+
 static int
 check_limits(struct request *r, struct err *e)
 {

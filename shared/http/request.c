@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "base/utf8.h"
 #include "http/frame.h"
+#include "http/peer.h"
 #include "http/watchdog.h"
 
 #define PIECE_BYTES 65536 /* of an upload at a time */
@@ -288,17 +289,19 @@ request_multipart(struct request *r, const struct multipart_handler *to, struct 
 	return rc;
 }
 
-/* Is the peer one whose X-Forwarded-… may be believed?  Exact addresses. */
+/* Is the peer one whose X-Forwarded-… may be believed? */
 static bool
 trusted_proxy(const struct request *r)
 {
-	const struct strings *t = &r->frame->config->server.trusted_proxies;
-	const char *peer = request_header(r, "REMOTE_ADDR");
+	return peer_is_in(&r->frame->config->server.trusted_proxies,
+			  request_header(r, "REMOTE_ADDR"));
+}
 
-	for (size_t i = 0; peer && i < t->n; i++)
-		if (!strcmp(t->v[i], peer))
-			return true;
-	return false;
+void
+request_peer(const struct request *r, char *out)
+{
+	peer_address(&r->frame->config->server.trusted_proxies, request_header(r, "REMOTE_ADDR"),
+		     request_header(r, "HTTP_X_FORWARDED_FOR"), out);
 }
 
 /* A host that can stand in a URL: no more than that is taken from a client. */

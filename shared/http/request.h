@@ -30,8 +30,12 @@ const char *request_query(const struct request *r); /* raw, "" when none */
 const struct deadline *request_deadline(const struct request *r);
 int64_t request_budget_ms(const struct request *r); /* the deadline's length at accept */
 struct ledger *request_ledger(struct request *r);
-/* Who asks; all zero on an open route. */
+/* Who asks; all zero on an open route, until it asks for a credential itself. */
 const struct principal *request_principal(const struct request *r);
+/* On an open route: judges the credential as others have it judged before.  As authenticate(). */
+int request_authenticate(struct request *r, unsigned scope, struct err *e);
+/* Who sent it, as far as trusted proxies say: http/peer.h; out has PEER_TEXT bytes. */
+void request_peer(const struct request *r, char *out);
 enum err_lang request_lang(const struct request *r); /* from Accept-Language */
 
 /*
