@@ -7,7 +7,8 @@ from support import ROOT, SLOW
 
 # Those that hold for every deployment, whatever the web server.
 ANYWHERE = ("test-auth.sh", "test-chat-image.sh", "test-edits.sh", "test-grok.sh", "test-images.sh", "test-limits.sh",
-            "test-models.sh", "test-modelscope.sh", "test-novelai.sh", "test-paths.sh", "test-stream.sh", "test-timeouts.sh")
+            "test-login.sh", "test-models.sh", "test-modelscope.sh", "test-novelai.sh", "test-paths.sh", "test-stream.sh",
+            "test-timeouts.sh")
 SLOW_FAULT = "delay=3"  # with it a deployment's models have what SHELL_ENV names
 SHELL_ENV = {"SLOW_MODEL": f"gpt-image-1@{SLOW_FAULT}"}
 SHELL_LIMITS = {"requests_per_minute": 600, "images_per_day": 100_000}
@@ -21,6 +22,17 @@ def shell_key(easel, name):
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
         f.write(easel.run("keys", "create", "--name", name).stdout)
     return file
+
+
+def shell_env(easel):
+    """What the tests are told of a deployment beside its key: slow models, and a user who can log in."""
+    file = os.path.join(easel.folder, "user.password")
+    if not os.path.exists(file):
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+            f.write("shell \\ test \" password\n")
+        with open(file) as f:
+            easel.run("users", "add", "shell@example.com", stdin=f.read())
+    return {**SHELL_ENV, "EASEL_EMAIL": "shell@example.com", "EASEL_PASSWORD_FILE": file}
 
 
 def run_shell_test(name, url, key_file, env=None):

@@ -17,7 +17,7 @@ import urllib.parse
 
 import pytest
 
-from shell import ANYWHERE, SHELL_ENV, SHELL_LIMITS, run_shell_test, shell_key
+from shell import ANYWHERE, SHELL_LIMITS, run_shell_test, shell_env, shell_key
 from sse import Stream
 from support import (BUILD, EASEL, ROOT, SLOW, Easel, alive, descendants, expect_error, merge, raw, request,
                      sim_config, wait_until)
@@ -184,7 +184,7 @@ def site(sim):
 
 @pytest.mark.parametrize("name", ANYWHERE)
 def test_the_shell_tests_pass_through_apache(site, sim, name):
-    run_shell_test(name, site.url, shell_key(site.easel, name), {"SIM_URL": sim.base_url, **SHELL_ENV})
+    run_shell_test(name, site.url, shell_key(site.easel, name), {"SIM_URL": sim.base_url, **shell_env(site.easel)})
 
 
 def test_authorization_and_an_encoded_slash_arrive(site):

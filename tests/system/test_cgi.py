@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from shell import ANYWHERE, SHELL_ENV, SHELL_LIMITS, SLOW_FAULT, run_shell_test, shell_key
+from shell import ANYWHERE, SHELL_LIMITS, SLOW_FAULT, run_shell_test, shell_env, shell_key
 from sse import Stream
 from support import BUILD, SLOW, Easel, alive, children, expect_error, merge, raw, request, sim_config, wait_until
 
@@ -229,7 +229,7 @@ def site(sim):
 
 @pytest.mark.parametrize("name", ANYWHERE)
 def test_the_shell_tests_pass_through_mod_cgi(site, sim, name):
-    run_shell_test(name, site.url, shell_key(site, name), {"SIM_URL": sim.base_url, **SHELL_ENV})
+    run_shell_test(name, site.url, shell_key(site, name), {"SIM_URL": sim.base_url, **shell_env(site)})
 
 
 def test_a_large_body_and_a_large_answer(site):
