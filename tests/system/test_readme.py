@@ -138,3 +138,13 @@ def test_both_languages_say_the_same_commands():
         return [(lang, re.sub(r'"prompt": "[^"]*"|prompt="[^"]*"|prompt: "[^"]*"|prompt=[^"]*', "PROMPT", code).split()) for lang, code in text]
 
     assert typed(LANGUAGES[0]) == typed(LANGUAGES[1])
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_login_it_shows_gives_a_session(easel, name):
+    text = block(name, "sh", "/login")
+    email, password = re.search(r'"email": "(.+?)", "password": "(.+?)"', text).groups()
+    easel.run("users", "add", email, stdin=password, code=None)
+    answer = json.loads(run(easel, ["sh", "-eu"], at_home(easel, text)))
+    assert answer["user"]["email"] == email
+    assert easel.get("/login", key=answer["token"]).json["credential"]["kind"] == "session"
