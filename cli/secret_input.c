@@ -1,6 +1,7 @@
 #include "secret_input.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,16 +20,25 @@ note(int sig)
 	interrupted = sig;
 }
 
-/* To the end, or to the end of a line where `line`.  The bytes that there were, -1: a failure or too many. */
+/*
+ * To the end, or, with `waiting`, to the end of a line: the signals that are blocked are let in while it
+ * waits, and only then, so that none is overlooked.  The bytes that there were, -1: a failure or too many.
+ */
 static ssize_t
-read_all(char *out, size_t size, bool line)
+read_all(char *out, size_t size, const sigset_t *waiting)
 {
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	bool line = waiting != NULL;
 	size_t n = 0;
 
 	while (n < size) {
-		ssize_t got = read(STDIN_FILENO, out + n, size - n);
+		ssize_t got = line ? ppoll(&in, 1, NULL, waiting) : 1;
 
-		if (got < 0 && errno == EINTR && !interrupted)
+		if (interrupted)
+			return -1;
+		if (got > 0)
+			got = read(STDIN_FILENO, out + n, size - n);
+		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
 			return -1;
@@ -49,6 +59,7 @@ read_typed(const char *prompt, char *out, size_t size)
 	const size_t nsignals = sizeof(signals) / sizeof(*signals);
 	struct sigaction stop = { .sa_handler = note }, old[sizeof(signals) / sizeof(*signals)];
 	struct termios was, quiet;
+	sigset_t block, waiting;
 	ssize_t n;
 
 	if (tcgetattr(STDIN_FILENO, &was) < 0)
@@ -56,15 +67,20 @@ read_typed(const char *prompt, char *out, size_t size)
 	quiet = was;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
 	/* Without SA_RESTART: the terminal must get its echo back before the signal takes its course. */
-	for (size_t i = 0; i < nsignals; i++)
+	(void)sigemptyset(&block);
+	for (size_t i = 0; i < nsignals; i++) {
+		(void)sigaddset(&block, signals[i]);
 		(void)sigaction(signals[i], &stop, &old[i]);
+	}
+	(void)sigprocmask(SIG_BLOCK, &block, &waiting);
 	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
 	(void)fprintf(stderr, "%s: ", prompt);
-	n = read_all(out, size, true);
+	n = read_all(out, size, &waiting);
 	(void)fputc('\n', stderr);
 	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
 	for (size_t i = 0; i < nsignals; i++)
 		(void)sigaction(signals[i], &old[i], NULL);
+	(void)sigprocmask(SIG_SETMASK, &waiting, NULL);
 	if (interrupted)
 		(void)raise(interrupted);
 	return n < 0 ? -1 : 0;
@@ -86,7 +102,7 @@ secret_read(const char *what, char *out, size_t size)
 	int rc, status = CLI_OK;
 
 	if (!isatty(STDIN_FILENO)) {
-		rc = read_all(out, size, false) < 0 ? -1 : 0;
+		rc = read_all(out, size, NULL) < 0 ? -1 : 0;
 	} else {
 		again = calloc(1, size);
 		(void)snprintf(prompt, sizeof(prompt), "%s, once more", what);

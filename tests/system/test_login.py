@@ -11,7 +11,6 @@ import select
 import signal
 import shutil
 import sqlite3
-import statistics
 import subprocess
 import tempfile
 import time
@@ -96,14 +95,13 @@ def told_to_wait(answer):
 
 
 def ends_within_a_second(easel, token, cause="session_ended"):
+    """Each worker may remember it for less than that."""
     start = time.monotonic()
-    while True:
-        asked = time.monotonic()
-        answer = easel.get("/v1/models", key=token)
-        if answer.status != 200:
-            break
-        assert asked - start < 1, "it was still let in"
-    assert expect_error(answer, 401, "invalid_api_key", party="client", stage="auth")["cause"] == cause
+    wait_until(lambda: time.monotonic() - start > 1 or easel.get("/v1/models", key=token).status == 401, 5)
+    wait_until(lambda: time.monotonic() - start > 1, 5)
+    for _ in range(6):
+        error = expect_error(easel.get("/v1/models", key=token), 401, "invalid_api_key", party="client", stage="auth")
+        assert error["cause"] == cause
 
 
 # ---- the way in ----
@@ -278,14 +276,18 @@ def test_an_unknown_user_gets_the_same_answer_in_the_same_time(easel):
     known, disabled = add_user(easel), add_user(easel)
     easel.run("users", "disable", disabled)
     samples = {known: [], "nobody@example.com": [], disabled: [], "not an address": []}
-    for _ in range(15):
-        for email, found in samples.items():
-            found.append(wrong(email))
+    quick, slow = 0, 1
+    for _ in range(4):  # other processes may be at work: the best of some counts, and of more if need be
+        for _ in range(10):
+            for email, found in samples.items():
+                found.append(wrong(email))
+        times = [min(f[1] for f in found) for found in samples.values()]
+        quick, slow = min(times), max(times)
+        if slow - quick < 0.3 * slow:
+            break
+    assert slow - quick < 0.3 * slow, times
     assert len({json.dumps(f[0], sort_keys=True) for found in samples.values() for f in found}) == 1
     assert len({frozenset(f[2]) for found in samples.values() for f in found}) == 1
-    times = {email: statistics.median(f[1] for f in found) for email, found in samples.items()}
-    quick, slow = min(times.values()), max(times.values())
-    assert slow - quick < max(0.5 * slow, 0.010 * SLOW), times
     assert quick > 0.003, "nobody's password was hashed"
 
 
@@ -491,6 +493,8 @@ def on_terminal(easel, lines, *arguments):
                 break
         if pending and shown.count(b": ") > len(lines) - len(pending):
             os.write(terminal, pending.pop(0))
+    else:
+        os.kill(pid, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     os.close(terminal)
     return code, shown.decode()
