@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "job/source_clean.h"
 #include "job/source_fetch.h"
 
 #define READ_BYTES 4096
@@ -67,11 +68,17 @@ take(struct request *r, struct filestore *fs, const struct chat_picture *p, stru
 {
 	char base[BASE_BYTES];
 	struct picture own;
+	int rc;
 
 	request_base_url(r, base, sizeof(base));
 	if (chat_sources_own(p->url, base, &own))
 		return take_own(fs, &own, p->param, out, e);
-	return source_fetch(fs, p->url, p->param, out, request_deadline(r), request_ledger(r), e);
+	rc = source_fetch(fs, p->url, p->param, out, request_deadline(r), request_ledger(r), e);
+	if (rc == 0 && source_clean(fs, out, 1, p->param, request_deadline(r), e) < 0) {
+		source_done(out);
+		rc = -1;
+	}
+	return rc;
 }
 
 static int

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "job/source_clean.h"
 #include "job/source_fetch.h"
 
 void
@@ -298,7 +299,11 @@ edit_read(struct request *r, struct image_engine *g, struct edit *out, struct er
 
 	*out = (struct edit){ 0 };
 	rc = request_is_multipart(r) ? read_form(r, g, out, e) : read_json(r, g, out, e);
-	if (rc < 0 || check_mask(out, e) < 0)
+	if (rc < 0 ||
+	    source_clean(g->files, out->sources, out->nsources, "image", request_deadline(r), e) <
+		    0 ||
+	    source_clean(g->files, &out->mask, 1, "mask", request_deadline(r), e) < 0 ||
+	    check_mask(out, e) < 0)
 		return -1;
 	out->rq.sources = out->sources;
 	out->rq.nsources = out->nsources;

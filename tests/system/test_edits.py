@@ -14,7 +14,7 @@ import zlib
 
 import pytest
 
-from sim.pictures import GIF, HTML, SVG, jpeg, png, serial_of, webp
+from sim.pictures import GIF, HTML, SVG, chunk, jpeg, png, segment, serial_of, webp
 from support import BUILD, SLOW, Watch, expect_error, merge, raw, sim_config, wait_until
 
 PATH = "/v1/images/edits"
@@ -120,6 +120,24 @@ def test_a_part_goes_on_as_what_it_is_not_as_what_it_is_called(easel, watch, kin
     extension = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}[kind]
     assert (part["name"], part["filename"], part["type"]) == ("image", f"image-1.{extension}", kind)
     assert part["sha256"] == sha(KINDS[kind])
+
+
+XMP = b"XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta/>"
+TELLING = {  # where a photograph says where it was taken: behind the signature and the first block
+    "png": PNG[:33] + chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0\0\0\0\0") + PNG[33:],
+    "png-xmp": PNG[:33] + chunk(b"iTXt", XMP) + PNG[33:],
+    "jpeg": JPEG[:2] + segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0") + JPEG[2:],
+    "jpeg-iptc": JPEG[:2] + segment(0xED, b"Photoshop 3.0\0" + bytes(12)) + JPEG[2:],
+}
+
+
+@pytest.mark.parametrize("kind", TELLING)
+def test_what_a_photograph_tells_about_its_maker_is_left_out(easel, watch, kind):
+    answer = send(easel, file(data=TELLING[kind]), ("prompt", "a panda"))
+    assert answer.status == 200, answer
+    part, = files_of(sent(watch))
+    assert part["sha256"] not in (sha(TELLING[kind]), sha(PNG), sha(JPEG)), "written anew"
+    assert part["type"] == ("image/png" if kind.startswith("png") else "image/jpeg")
 
 
 @pytest.mark.parametrize("names", [["image[]", "image[]", "image[]"], ["image", "image", "image"],
