@@ -93,7 +93,7 @@ def is_stopped(pid):
 def shows_no_sign_of_life(start_easel, sim):
     """The only worker is stopped, with nothing in hand."""
     easel = start_easel({"process": {"workers": 1}})
-    old = {p.pid for p in workers(easel, "models")}
+    old = wait_until(lambda: {p.pid for p in workers(easel, "models")}, 10, "there is a worker")
     for pid in old:
         os.kill(pid, signal.SIGSTOP)
     # A thread that is just about to stop may still take a connection.
@@ -106,7 +106,7 @@ def shows_no_sign_of_life(start_easel, sim):
 def is_paused_with_all_the_others(start_easel, sim):
     """Ctrl-Z, a suspended machine: parents and workers alike."""
     easel = start_easel(merge(sim_config(sim, ["silence"]), {"process": {"workers": 1}}))
-    old = {p.pid for p in workers(easel)}
+    old = wait_until(lambda: {p.pid for p in workers(easel)}, 10, "there is a worker")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         running = pool.submit(easel.generate, model="gpt-image-1@silence", headers={"x-easel-deadline": "1s"})
         wait_until(lambda: "Using HTTP API mode" in easel.log(), 5, "it is on its way")
@@ -559,7 +559,7 @@ def stop_the_one_at_work(easel, sim, watch):
 def test_a_worker_that_overruns_its_deadline_is_ended(start_easel, sim):
     easel = start_easel(merge(sim_config(sim, ["silence"]), {"process": {"workers": 2}}))
     watch = Watch(sim)
-    before = {p.pid for p in workers(easel)}
+    before = wait_until(lambda: len(found := {p.pid for p in workers(easel)}) == 2 and found, 10, "there are both")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         start = time.monotonic()
         running = pool.submit(easel.generate, model="gpt-image-1@silence", headers=HEADERS)
