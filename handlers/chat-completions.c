@@ -34,7 +34,7 @@ complete(struct request *r, void *state, struct err *e)
 		return -1;
 	if (model->type == MODEL_IMAGE) {
 		free(TAKE_PTR(text)); /* the tree is enough */
-		return chat_image(r, &s->engine, &rq, model, e);
+		return chat_image(r, &s->engine, &rq, model, body, e);
 	}
 	proxy.model = model;
 	proxy.text = text;

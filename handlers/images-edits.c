@@ -16,7 +16,7 @@ edit(struct request *r, void *state, struct err *e)
 	int rc = edit_read(r, state, &ed, e);
 
 	if (rc == 0)
-		rc = image_answer(r, state, &ed.rq, ed.model, e);
+		rc = image_answer(r, state, &ed.rq, ed.body, ed.model, e);
 	edit_done(&ed);
 	return rc;
 }

@@ -17,7 +17,7 @@ generate(struct request *r, void *state, struct err *e)
 
 	if (request_json(r, &body, e) < 0 || image_params_read(body, &rq, &model, e) < 0)
 		return -1;
-	return image_answer(r, state, &rq, model, e);
+	return image_answer(r, state, &rq, body, model, e);
 }
 
 static int

@@ -524,6 +524,15 @@ limits_take_images(struct limits *l, struct grant *g, int64_t pictures, const st
 }
 
 void
+limits_leave(struct limits *l, struct grant *g)
+{
+	if (!g->held || g->left)
+		return;
+	g->left = true;
+	(void)atomic_fetch_sub(&l->t->held[g->key][l->me], 1);
+}
+
+void
 limits_give(struct limits *l, struct grant *g, int64_t came)
 {
 	struct bucket *b = &l->t->buckets[g->key / WAYS];
@@ -540,8 +549,8 @@ limits_give(struct limits *l, struct grant *g, int64_t came)
 		(void)pthread_mutex_unlock(&b->lock);
 	}
 	g->pictures = 0;
+	limits_leave(l, g);
 	g->held = false;
-	(void)atomic_fetch_sub(&l->t->held[g->key][l->me], 1);
 }
 
 void

@@ -54,7 +54,7 @@ struct grant {
 	int64_t retry_ms;                    /* after a refusal: when to ask again */
 	/* limits.c's own */
 	struct limit_set set;
-	bool held;
+	bool held, left;
 	uint32_t key;
 	uint32_t day;
 	int64_t pictures;
@@ -69,6 +69,8 @@ int limits_take(struct limits *l, const char *key_id, const struct limit_set *se
 /* Takes `pictures` of the day's for a request that was let in.  As limits_take(). */
 int limits_take_images(struct limits *l, struct grant *g, int64_t pictures,
 		       const struct deadline *d, struct err *e);
+/* It is no longer being worked on for anybody who waits; its pictures are still its own until limits_give(). */
+void limits_leave(struct limits *l, struct grant *g);
 /* The request is done; `came` of its pictures are there, the others go back.  Once or more often. */
 void limits_give(struct limits *l, struct grant *g, int64_t came);
 

@@ -6,10 +6,10 @@
 
 #include "api/chat_sources.h"
 #include "api/image_common.h"
+#include "api/image_wait.h"
 #include "base/cleanup.h"
 #include "base/id.h"
 #include "base/log.h"
-#include "base/tick.h"
 #include "http/reply.h"
 #include "http/sse.h"
 #include "job/prompt_log.h"
@@ -24,7 +24,7 @@ struct chat {
 	const char *model; /* as the caller named it: the answer says the same */
 	struct image_job *job;
 	struct sse sse;
-	struct tick tick;
+	struct image_wait *wait;
 	char id[ID_TEXT + 16];
 	int64_t created;
 };
@@ -91,6 +91,17 @@ answer_whole(struct chat *c, struct err *e)
 			  e);
 }
 
+/* What is known once the pictures are there: of a repetition, what the first answer said. */
+static void
+settle_names(struct chat *c)
+{
+	const struct image_wait *w = c->wait;
+	const char *first = w->joined[0] ? w->joined : request_id(c->r);
+
+	(void)snprintf(c->id, sizeof(c->id), "chatcmpl-%s", first + sizeof("req_") - 1);
+	c->created = c->job->created ? c->job->created : time(NULL);
+}
+
 /* ---- a stream ---- */
 
 static int
@@ -144,12 +155,10 @@ send_pictures(struct chat *c, struct err *e)
 	return sse_event(&c->sse, NULL, "[DONE]", e);
 }
 
-static void
-on_tick(void *self)
+static bool
+on_look(void *self)
 {
-	struct chat *c = self;
-
-	c->tick.forsaken = !sse_keep_alive(&c->sse);
+	return sse_keep_alive(&((struct chat *)self)->sse);
 }
 
 /* Pictures that came although not all did are in the error. */
@@ -160,26 +169,42 @@ came(const struct chat *c)
 				    : NULL;
 }
 
+static bool
+on_tell(void *self, struct err *e)
+{
+	struct chat *c = self;
+
+	if (!c->sse.begun || c->sse.left)
+		return false;
+	sse_error(&c->sse, e, came(c), NULL);
+	return true;
+}
+
 static int
 stream(struct chat *c, struct err *e)
 {
-	struct tick *before;
-	int rc;
+	struct image_wait *w = c->wait;
+	int rc, said;
 
 	sse_init(&c->sse, c->r);
 	c->sse.nameless = true;
-	c->tick = (struct tick){ .fn = on_tick, .self = c, .every_us = sse_tick_us(&c->sse) };
-	c->tick.next_us = clock_us() + c->tick.every_us;
-	before = tick_set(&c->tick);
-	rc = image_common_run(c->r, c->g, c->job, e);
-	(void)tick_set(before);
+	w->look = on_look;
+	w->tell = on_tell;
+	w->self = c;
+	w->every_us = sse_tick_us(&c->sse);
+	said = rc = image_wait_run(w, e);
+	/* It was answered while the work went on, or as the first request was. */
+	if (rc < 0 && e->kind == ERR_GONE && request_is_answered(c->r) && !c->sse.left)
+		return -1;
 	if (!c->sse.begun)
 		image_common_headers(c->r, c->job);
+	settle_names(c);
 	if (rc == 0)
-		rc = send_pictures(c, e);
-	if (rc < 0 && !c->sse.left && c->sse.begun)
+		said = send_pictures(c, e);
+	if (said < 0 && !c->sse.left && c->sse.begun)
 		sse_error(&c->sse, e, came(c), NULL);
-	return rc;
+	image_wait_done(w, rc, e);
+	return said;
 }
 
 /* ---- not a stream ---- */
@@ -187,10 +212,16 @@ stream(struct chat *c, struct err *e)
 static int
 plain(struct chat *c, struct err *e)
 {
-	int rc = image_common_wait(c->r, c->g, c->job, e);
+	int rc = image_wait_run(c->wait, e), said = -1;
 
+	if (rc < 0 && request_is_answered(c->r))
+		return -1;
 	image_common_headers(c->r, c->job);
-	return rc == 0 ? answer_whole(c, e) : -1;
+	settle_names(c);
+	if (rc == 0)
+		said = answer_whole(c, e);
+	image_wait_done(c->wait, rc, e);
+	return said;
 }
 
 /* Pictures that came although not all did: the status is the error's, as on the images endpoints. */
@@ -219,8 +250,6 @@ run(struct chat *c, struct err *e)
 {
 	int rc;
 
-	id_make("chatcmpl-", c->id, sizeof(c->id));
-	c->created = time(NULL);
 	log_detected(c);
 	rc = c->rq->stream ? stream(c, e) : plain(c, e);
 	if (rc < 0 && c->job->call.nimages && !c->sse.begun && e->kind != ERR_GONE)
@@ -231,7 +260,7 @@ run(struct chat *c, struct err *e)
 
 int
 chat_image(struct request *r, struct image_engine *g, const struct chat_request *rq,
-	   const struct model_conf *model, struct err *e)
+	   const struct model_conf *model, const json_t *body, struct err *e)
 {
 	__attribute__((cleanup(chat_turn_done))) struct chat_turn turn = { 0 };
 	AUTO(chat_sources) sources = { 0 };
@@ -243,9 +272,13 @@ chat_image(struct request *r, struct image_engine *g, const struct chat_request 
 				 .deadline = *request_deadline(r),
 				 .budget_ms = request_budget_ms(r),
 				 .ledger = request_ledger(r) };
-	struct chat c = {
-		.r = r, .g = g, .rq = rq, .model = rq->model ? rq->model : model->id, .job = &job
-	};
+	struct image_wait wait = { .r = r, .g = g, .job = &job, .body = body, .chat = true };
+	struct chat c = { .r = r,
+			  .g = g,
+			  .rq = rq,
+			  .model = rq->model ? rq->model : model->id,
+			  .job = &job,
+			  .wait = &wait };
 	const struct image_caps *caps = provider_driver_of(model)->caps(model->upstream_model);
 
 	if (chat_turn_read(rq, &turn, e) < 0 || chat_image_params(rq, &image, e) < 0 ||

@@ -12,8 +12,8 @@
 #include "http/request.h"
 #include "job/image_run.h"
 
-/* 0: answered.  -1: *e is the answer, or was the stream's last event. */
+/* body: what was sent.  0: answered.  -1: *e is the answer, or was the stream's last event. */
 int chat_image(struct request *r, struct image_engine *g, const struct chat_request *rq,
-	       const struct model_conf *model, struct err *e);
+	       const struct model_conf *model, const json_t *body, struct err *e);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "api/image_common.h"
 #include "api/image_stream.h"
+#include "api/image_wait.h"
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -31,8 +32,8 @@ answer_head(const struct image_job *job, struct buf *b)
 	const struct picture *first = &call->images[0];
 
 	(void)buf_addf(b, "{\"created\":%lld,\"output_format\":\"%s\",\"size\":\"%ux%u\"",
-		       (long long)time(NULL), picture_format(first->type), first->width,
-		       first->height);
+		       (long long)(job->created ? job->created : time(NULL)),
+		       picture_format(first->type), first->width, first->height);
 	if (call->background[0])
 		image_common_member(b, "background", call->background);
 	if (call->quality[0])
@@ -126,19 +127,26 @@ answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
 }
 
 static int
-answer(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
+answer(struct image_wait *w, struct err *e)
 {
-	int rc = image_common_wait(r, g, job, e);
+	struct request *r = w->r;
+	struct image_job *job = w->job;
+	int rc = image_wait_run(w, e), said = -1;
 
+	if (rc < 0 && request_is_answered(r))
+		return -1;
 	image_common_headers(r, job);
 	if (rc == 0)
-		return wants_b64(job) ? answer_b64(r, g->files, job, e) : answer_urls(r, job, e);
-	return job->call.nimages ? answer_incomplete(r, job, e) : -1;
+		said = wants_b64(job) ? answer_b64(r, w->g->files, job, e) : answer_urls(r, job, e);
+	else if (job->call.nimages)
+		said = answer_incomplete(r, job, e);
+	image_wait_done(w, rc, e);
+	return said;
 }
 
 int
 image_answer(struct request *r, struct image_engine *g, const struct image_request *rq,
-	     const char *model, struct err *e)
+	     const json_t *body, const char *model, struct err *e)
 {
 	struct image_job job = { .rq = rq,
 				 .model_asked = model,
@@ -147,7 +155,8 @@ image_answer(struct request *r, struct image_engine *g, const struct image_reque
 				 .deadline = *request_deadline(r),
 				 .budget_ms = request_budget_ms(r),
 				 .ledger = request_ledger(r) };
-	int rc = rq->stream ? image_stream(r, g, &job, e) : answer(r, g, &job, e);
+	struct image_wait w = { .r = r, .g = g, .job = &job, .body = body };
+	int rc = rq->stream ? image_stream(&w, e) : answer(&w, e);
 
 	image_call_done(&job.call);
 	return rc;

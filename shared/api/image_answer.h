@@ -11,10 +11,10 @@
 #include "job/image_run.h"
 
 /*
- * model: as the caller named it; NULL: the default.  0: answered; -1: nothing was answered yet, *e is
+ * body: what was sent, without its pictures.  model: as the caller named it; NULL: the default.  0: answered; -1: nothing was answered yet, *e is
  * the answer.
  */
 int image_answer(struct request *r, struct image_engine *g, const struct image_request *rq,
-		 const char *model, struct err *e);
+		 const json_t *body, const char *model, struct err *e);
 
 #endif

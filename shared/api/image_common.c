@@ -4,16 +4,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/tick.h"
 #include "http/reply.h"
 #include "job/intent.h"
-
-#define LOOK_US 1000000
-
-struct watch {
-	struct request *r;
-	struct tick tick;
-};
 
 /* The caller has its answer. */
 static void
@@ -32,29 +24,6 @@ image_common_run(struct request *r, struct image_engine *g, struct image_job *jo
 	rc = image_run(g, job, e);
 	request_after(r, forget, job->intent);
 	request_images_came(r, job->call.nimages);
-	return rc;
-}
-
-/* A plain request has nothing to send while it waits, but whoever has left need not wait in a line. */
-static void
-look(void *self)
-{
-	struct watch *w = self;
-
-	w->tick.forsaken = request_is_left(w->r);
-}
-
-int
-image_common_wait(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
-{
-	struct watch w = { .r = r, .tick = { .fn = look, .self = &w, .every_us = LOOK_US } };
-	struct tick *before;
-	int rc;
-
-	w.tick.next_us = clock_us() + LOOK_US;
-	before = tick_set(&w.tick);
-	rc = image_common_run(r, g, job, e);
-	(void)tick_set(before);
 	return rc;
 }
 

@@ -10,12 +10,8 @@
 #include "job/image_run.h"
 
 /* Runs the job and settles what the frame wants to know of it.  As image_run(). */
-int image_common_run(struct request *r, struct image_engine *g, struct image_job *job,
-		     struct err *e);
-
-/* The same for a plain answer: what was not bought when the client has left is not bought. */
-int image_common_wait(struct request *r, struct image_engine *g, struct image_job *job,
-		      struct err *e);
+int
+image_common_run(struct request *r, struct image_engine *g, struct image_job *job, struct err *e);
 
 /* x-easel-model, -attempts, -mode, -params. */
 void image_common_headers(struct request *r, const struct image_job *job);
@@ -32,8 +28,7 @@ void image_common_usage(struct buf *b, const struct image_usage *u);
 
 /* The absolute URL of a stored picture. */
 #define IMAGE_URL_BYTES 576
-void image_common_url(const struct request *r, const struct picture *p,
-		      char out[IMAGE_URL_BYTES]);
+void image_common_url(const struct request *r, const struct picture *p, char out[IMAGE_URL_BYTES]);
 
 /* The pictures that came, for an error: [{"url"}], as a new reference. */
 json_t *image_common_list(const struct request *r, const struct image_job *job);

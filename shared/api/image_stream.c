@@ -7,7 +7,6 @@
 #include "api/image_common.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/tick.h"
 #include "http/reply.h"
 #include "http/sse.h"
 
@@ -18,7 +17,6 @@ struct stream {
 	struct image_engine *g;
 	struct image_job *job;
 	struct sse sse;
-	struct tick tick;
 	const char *what;              /* what the events' names begin with */
 	unsigned completed;            /* pictures that were told of */
 	unsigned partials[IMAGES_MAX]; /* the same, of each */
@@ -38,7 +36,8 @@ add_facts(const struct stream *s, struct buf *b, enum picture_type type, uint32_
 	const char *background = call->background[0] ? call->background : rq->background;
 
 	(void)buf_addf(b, "\",\"created_at\":%lld,\"size\":\"%ux%u\",\"output_format\":\"%s\"",
-		       (long long)time(NULL), width, height, picture_format(type));
+		       (long long)(s->job->created ? s->job->created : time(NULL)), width, height,
+		       picture_format(type));
 	image_common_member(b, "quality", quality ? quality : "auto");
 	image_common_member(b, "background", background ? background : "auto");
 }
@@ -61,7 +60,7 @@ on_partial(void *self, unsigned image, const struct source *so_far)
 	AUTO(buf) after = BUF_INIT(EVENT_BYTES);
 	struct err ignored;
 
-	if (image >= IMAGES_MAX || image < s->completed || s->sse.left ||
+	if (image >= IMAGES_MAX || image < s->completed || s->sse.left || request_is_over(s->r) ||
 	    s->partials[image] >= (unsigned)s->job->rq->partial_images)
 		return;
 	add_facts(s, &after, so_far->type, so_far->width, so_far->height);
@@ -99,21 +98,21 @@ add_usage(struct stream *s, struct buf *b)
 
 /* What the headers of a plain answer say, as a new reference. */
 static json_t *
-easel_member(const struct stream *s)
+easel_member(const struct stream *s, const char *task_id)
 {
 	const struct image_job *job = s->job;
 
-	return json_pack("{s:s, s:s?, s:s?, s:i, s:o, s:o, s:n}", "request_id", job->request_id,
+	return json_pack("{s:s, s:s?, s:s?, s:i, s:o, s:o, s:s?}", "request_id", job->request_id,
 			 "model", job->model ? job->model->id : NULL, "mode",
 			 job->attempts ? job->mode : NULL, "attempts", (int)job->attempts,
 			 "receipt", receipt_json(&job->receipt), "ledger", reply_ledger(s->r),
-			 "task_id");
+			 "task_id", task_id && *task_id ? task_id : NULL);
 }
 
 static void
 add_easel(const struct stream *s, struct buf *b)
 {
-	json_t *easel = easel_member(s);
+	json_t *easel = easel_member(s, NULL);
 	AUTO_FREE char *text = json_dumps(easel, JSON_COMPACT | JSON_REAL_PRECISION(12));
 
 	json_decref(easel);
@@ -169,17 +168,13 @@ send_what_came(struct stream *s)
 	}
 }
 
-static void
-on_tick(void *self)
+static bool
+on_look(void *self)
 {
 	struct stream *s = self;
 
 	send_what_came(s);
-	if (!sse_keep_alive(&s->sse) && !s->tick.forsaken) {
-		s->tick.forsaken = true;
-		log_info(s->job->request_id,
-			 "the client has left: what is bought is finished, nothing more is bought");
-	}
+	return sse_keep_alive(&s->sse);
 }
 
 /* ---- its end ---- */
@@ -195,18 +190,37 @@ finish(struct stream *s, struct err *e)
 	return 0;
 }
 
-/* Pictures that came although not all did, then why. */
+/* Why it ends, in band, with the pictures that came. */
+static void
+send_error(struct stream *s, struct err *e)
+{
+	sse_error(&s->sse, e,
+		  s->job->call.nimages
+			  ? json_pack("{s:o}", "images", image_common_list(s->r, s->job))
+			  : NULL,
+		  json_pack("{s:o}", "easel", easel_member(s, e->task_id)));
+}
+
 static void
 finish_failed(struct stream *s, struct err *e)
 {
-	unsigned came = s->job->call.nimages;
 	struct err ignored;
 
-	while (s->completed < came && send_completed(s, false, &ignored) == 0)
+	while (s->completed < s->job->call.nimages && send_completed(s, false, &ignored) == 0)
 		;
-	sse_error(&s->sse, e,
-		  came ? json_pack("{s:o}", "images", image_common_list(s->r, s->job)) : NULL,
-		  json_pack("{s:o}", "easel", easel_member(s)));
+	send_error(s, e);
+}
+
+/* An answer before the outcome is there. */
+static bool
+on_tell(void *self, struct err *e)
+{
+	struct stream *s = self;
+
+	if (!s->sse.begun || s->sse.left)
+		return false;
+	send_error(s, e);
+	return true;
 }
 
 /* Nobody is there to be told, so the log is. */
@@ -221,7 +235,7 @@ log_left(const struct stream *s)
 }
 
 static int
-run(struct stream *s, struct err *e)
+run(struct stream *s, struct image_wait *w, struct err *e)
 {
 	struct image_job *job = s->job;
 	int rc;
@@ -230,33 +244,37 @@ run(struct stream *s, struct err *e)
 		job->on_partial = on_partial;
 		job->on_partial_self = s;
 	}
-	rc = image_common_run(s->r, s->g, job, e);
+	rc = image_wait_run(w, e);
 	job->on_partial = NULL;
 	job->on_partial_self = NULL;
 	return rc;
 }
 
 int
-image_stream(struct request *r, struct image_engine *g, struct image_job *job, struct err *e)
+image_stream(struct image_wait *w, struct err *e)
 {
-	struct stream s = { .r = r,
-			    .g = g,
+	struct image_job *job = w->job;
+	struct stream s = { .r = w->r,
+			    .g = w->g,
 			    .job = job,
 			    .what = job->rq->nsources ? "image_edit" : "image_generation" };
-	struct tick *before;
-	int rc;
+	int rc, said;
 
-	sse_init(&s.sse, r);
-	s.tick = (struct tick){ .fn = on_tick, .self = &s, .every_us = sse_tick_us(&s.sse) };
-	s.tick.next_us = clock_us() + s.tick.every_us;
-	before = tick_set(&s.tick);
-	rc = run(&s, e);
-	(void)tick_set(before);
+	sse_init(&s.sse, w->r);
+	w->look = on_look;
+	w->tell = on_tell;
+	w->self = &s;
+	w->every_us = sse_tick_us(&s.sse);
+	said = rc = run(&s, w, e);
+	/* It was answered while the work went on, or as the first request was. */
+	if (rc < 0 && e->kind == ERR_GONE && request_is_answered(w->r) && !s.sse.left)
+		return -1;
 	if (rc == 0)
-		rc = finish(&s, e);
-	if (rc < 0 && !s.sse.left && (s.sse.begun || job->call.nimages))
+		said = finish(&s, e);
+	if (said < 0 && !s.sse.left && (s.sse.begun || job->call.nimages))
 		finish_failed(&s, e);
 	if (s.sse.left)
 		log_left(&s);
-	return rc;
+	image_wait_done(w, rc, e);
+	return said;
 }

@@ -10,12 +10,12 @@
  * Completed events leave as pictures are stored; the last one, or the error, says in "easel" what the
  * headers of a plain answer say.  Private to api/.
  */
-#include "api/image_answer.h"
+#include "api/image_wait.h"
 
 /*
  * Runs the job.  0: answered.  -1: *e is the answer when none has begun, else it was answered in band and
  * is for the log alone.
  */
-int image_stream(struct request *r, struct image_engine *g, struct image_job *job, struct err *e);
+int image_stream(struct image_wait *w, struct err *e);
 
 #endif

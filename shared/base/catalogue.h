@@ -12,6 +12,12 @@
  */
 
 /* clang-format off */
+/* The hint of any of them when the work goes on as the task {task_id}. */
+#define ERR_TASK_HINT_EN \
+	"The work goes on and its pictures are kept: GET /v1/tasks/{task_id} until it has ended. Asking again would buy again."
+#define ERR_TASK_HINT_ZH \
+	"任务仍在继续，图片会被保存：请用 GET /v1/tasks/{task_id} 查询直到结束。重新提交会再次计费。"
+
 #define ERR_CATALOGUE(X) \
 /* ---- the caller: credentials ---- */ \
 X(ERR_BEARER, 401, "invalid_request_error", "missing_bearer_token", PARTY_CLIENT, 0, \

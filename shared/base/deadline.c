@@ -41,6 +41,14 @@ deadline_over(const struct deadline *d)
 }
 
 struct deadline
+deadline_to_begin(const struct deadline *d)
+{
+	bool sooner = d->first_us && d->first_us < d->at_us;
+
+	return (struct deadline){ .at_us = sooner ? d->first_us : d->at_us };
+}
+
+struct deadline
 deadline_sooner(const struct deadline *d, int64_t ms)
 {
 	struct deadline n = deadline_in_ms(ms);

@@ -192,6 +192,8 @@ fill_place(struct text *t, const struct err *e, enum err_lang lang, const char *
 		text_add(t, e->found, strlen(e->found));
 	} else if (IS("about")) {
 		text_add(t, e->about, strlen(e->about));
+	} else if (IS("task_id")) {
+		text_add(t, e->task_id, strlen(e->task_id));
 	} else if (IS("provider")) {
 		text_add(t, e->upstream.name, strlen(e->upstream.name));
 	} else if (IS("status")) {
@@ -253,5 +255,8 @@ err_hint(const struct err *e, enum err_lang lang, char *out, size_t size)
 	struct text t = { out, 0, size };
 
 	out[0] = '\0';
-	fill(&t, e, lang, lang == LANG_ZH ? rows[e->kind].hint_zh : rows[e->kind].hint_en);
+	if (e->task_id[0])
+		fill(&t, e, lang, lang == LANG_ZH ? ERR_TASK_HINT_ZH : ERR_TASK_HINT_EN);
+	else
+		fill(&t, e, lang, lang == LANG_ZH ? rows[e->kind].hint_zh : rows[e->kind].hint_en);
 }

@@ -50,6 +50,7 @@ struct err {
 	int party;            /* 0: the catalogue's, else enum err_party + 1 */
 	int retry_after_s;    /* 0: no Retry-After header */
 	bool may_have_been_billed;
+	char task_id[40];   /* the work goes on as this task; "" : it does not */
 	const char *stage;  /* static: "auth", "provider.wait", …; NULL: not known */
 	char param[64];     /* the offending field, "" when none */
 	char expected[240]; /* what was expected there */

@@ -26,7 +26,7 @@ tick(void)
 	if (!t)
 		return;
 	now_us = clock_us();
-	if (now_us < t->next_us)
+	if (now_us < t->next_us && (!t->due_us || now_us < t->due_us))
 		return;
 	t->next_us = now_us + t->every_us;
 	t->fn(t->self);
@@ -43,14 +43,25 @@ tick_now(void)
 int64_t
 tick_wait_ms(int64_t ms)
 {
-	int64_t left_ms;
+	int64_t left_ms, at_us;
 
 	if (!mine || ms <= 0)
 		return ms;
-	left_ms = (mine->next_us - clock_us()) / 1000 + 1;
+	at_us = mine->due_us && mine->due_us < mine->next_us ? mine->due_us : mine->next_us;
+	left_ms = (at_us - clock_us()) / 1000 + 1;
 	if (left_ms < 1)
 		left_ms = 1;
 	return left_ms < ms ? left_ms : ms;
+}
+
+int64_t
+tick_due_ms(void)
+{
+	int64_t left_us = mine && mine->due_us ? mine->due_us - clock_us() : INT64_MAX;
+
+	if (left_us == INT64_MAX)
+		return left_us;
+	return left_us > 0 ? left_us / 1000 + 1 : 0;
 }
 
 bool

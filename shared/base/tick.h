@@ -18,6 +18,11 @@ struct tick {
 	int64_t every_us;
 	int64_t next_us; /* clock_us() of the next time; 0: at the first tick() */
 	/*
+	 * clock_us() of something that must not come late, or 0: then fn is called besides, and waits that can
+	 * end to the millisecond.  fn sets it anew.
+	 */
+	int64_t due_us;
+	/*
 	 * Set by fn: nobody waits for the result any more.  What was not yet bought need not be; what was
 	 * is finished all the same.
 	 */
@@ -35,6 +40,9 @@ void tick_now(void);
 
 /* The lesser of ms and the time until the next tick, at least 1 (0 when ms is 0). */
 int64_t tick_wait_ms(int64_t ms);
+
+/* How long until something is due that must not come late; INT64_MAX: nothing is. */
+int64_t tick_due_ms(void);
 
 /* Has this thread's tick found that nobody waits any more? */
 bool tick_forsaken(void);

@@ -148,10 +148,18 @@ conn_write_until(struct conn *c, int64_t at_us)
 	c->timed = false;
 }
 
+bool
+conn_is_cgi(const struct conn *c)
+{
+	return c->cgi;
+}
+
 const char *
 conn_param(const struct conn *c, const char *name)
 {
-	return c->cgi ? getenv(name) : FCGX_GetParam(name, c->fcgi.envp);
+	if (c->cgi)
+		return getenv(name);
+	return c->fcgi.envp ? FCGX_GetParam(name, c->fcgi.envp) : NULL;
 }
 
 /* Is there something to read on standard input, before the time is over? */
@@ -159,7 +167,7 @@ static bool
 is_ready(int64_t until_us)
 {
 	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
-	const struct deadline d = { until_us };
+	const struct deadline d = { .at_us = until_us };
 	int64_t left_ms = until_us ? deadline_left_ms(&d) : -1;
 
 	return poll(&p, 1, left_ms > INT32_MAX ? INT32_MAX : (int)left_ms) != 0;
@@ -419,6 +427,7 @@ conn_close(struct conn *c)
 	if (c->input_ended || c->broken)
 		c->fcgi.detached = 1; /* nothing is left to read: no lingering */
 	FCGX_Free(&c->fcgi, 1);
+	c->fcgi.envp = NULL; /* it pointed into what was just freed */
 	buf_done(&c->out);
 	c->input_open = false;
 }

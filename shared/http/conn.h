@@ -30,7 +30,9 @@ int conn_open(struct conn *c, int fd);
 /* The CGI request in the environment and on standard input. */
 int conn_open_cgi(struct conn *c);
 
-/* A CGI variable, or NULL. */
+bool conn_is_cgi(const struct conn *c);
+
+/* A CGI variable, or NULL; also when the request is closed. */
 const char *conn_param(const struct conn *c, const char *name);
 
 /* From here on the body is not waited for past `at_us` (CLOCK_MONOTONIC): reading it fails then. */

@@ -104,24 +104,54 @@ log_line(const struct request *r, int64_t duration_us)
 		 r->code ? r->code : "-", r->broken ? " client=gone" : "");
 }
 
+/* Its connection, and what the log and the counters say of it. */
 static void
-request_close(struct request *r)
+request_end(struct request *r)
 {
 	int64_t duration_us;
 
-	/* Before the last byte leaves: who has its answer is never told that it has a request in hand. */
-	if (r->frame->limits)
-		limits_give(r->frame->limits, &r->grant, r->images_came);
+	if (r->nafters && conn_is_left(r->conn))
+		r->broken = true; /* whoever asks afterwards is told */
 	conn_close(r->conn);
-	if (r->after)
-		r->after(r->after_arg);
-	watchdog_end();
 	duration_us = clock_us() - r->accepted_us;
 	stats_request(r->frame->stats, r->status, duration_us);
 	log_line(r, duration_us);
+}
+
+static void
+request_close(struct request *r)
+{
+	/* Before the last byte leaves: who has its answer is never told that it has a request in hand. */
+	if (r->frame->limits)
+		limits_give(r->frame->limits, &r->grant, r->images_came);
+	if (!r->over)
+		request_end(r);
+	for (unsigned i = 0; i < r->nafters; i++)
+		r->after[i].fn(r->after[i].arg);
+	watchdog_end();
 	buf_done(&r->headers);
 	free(r->body);
 	free(r->path);
+}
+
+void
+request_may_last(struct request *r, int64_t until_us)
+{
+	(void)r;
+	watchdog_until(until_us);
+}
+
+void
+request_leave(struct request *r, int64_t until_us)
+{
+	if (r->over)
+		return;
+	if (r->frame->limits)
+		limits_leave(r->frame->limits, &r->grant);
+	request_end(r);
+	r->over = true;
+	watchdog_stage("work");
+	watchdog_until(until_us);
 }
 
 /* The deadline's length: the route's setting, but no more than the profile allows; or the caller's
@@ -303,6 +333,19 @@ frame_complete_error(const struct request *r, struct err *e)
 }
 
 void
+reply_failure(struct request *r, struct err *e)
+{
+	frame_complete_error(r, e);
+	if (e->detail[0] || err_status(e) >= 500)
+		log_warn(r->id, "%s: stage=%s provider=%s status=%d %s%s%s", err_code(e),
+			 e->stage ? e->stage : "-", e->upstream.name[0] ? e->upstream.name : "-",
+			 e->upstream.status, e->about, e->about[0] && e->detail[0] ? " " : "",
+			 e->detail);
+	if (!r->status)
+		reply_error(r, e);
+}
+
+void
 frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t waited_us)
 {
 	struct request r;
@@ -313,16 +356,8 @@ frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t wai
 	r.ledger.us[LEDGER_RECV] = clock_us() - accepted_us - waited_us;
 	/* A client that left before its answer began is told so all the same: it may only have closed its
 	   own side. */
-	if (serve(&r, &e) < 0 && (e.kind != ERR_GONE || !r.status)) {
-		frame_complete_error(&r, &e);
-		if (e.detail[0] || err_status(&e) >= 500)
-			log_warn(r.id, "%s: stage=%s provider=%s status=%d %s%s%s", err_code(&e),
-				 e.stage ? e.stage : "-",
-				 e.upstream.name[0] ? e.upstream.name : "-", e.upstream.status,
-				 e.about, e.about[0] && e.detail[0] ? " " : "", e.detail);
-		if (!r.status)
-			reply_error(&r, &e);
-	}
+	if (serve(&r, &e) < 0 && (e.kind != ERR_GONE || !r.status))
+		reply_failure(&r, &e);
 	request_close(&r);
 }
 

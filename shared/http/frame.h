@@ -26,6 +26,11 @@ struct frame {
 	void *state;
 };
 
+struct after {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
 struct request {
 	struct frame *frame;
 	struct conn *conn;
@@ -41,16 +46,17 @@ struct request {
 	unsigned images_came;
 	char method[16];
 	const char *target; /* the connection's, until it is closed */
-	char *path, *rest; /* one block, as long as the target needs; "" until it was read */
+	char *path, *rest;  /* one block, as long as the target needs; "" until it was read */
 	char *body;
 	size_t body_len;
 	/* The answer. */
 	struct buf headers; /* added by the handler, "Name: value\r\n" each */
 	int status;         /* 0: nothing was answered yet */
 	bool head_only, broken;
+	bool over; /* answered and closed, while its handler goes on */
 	uint64_t bytes_in, bytes_out;
-	void (*after)(void *arg);
-	void *after_arg;
+	struct after after[REQUEST_AFTERS];
+	unsigned nafters;
 	const char *code; /* of the error answered with, for the log */
 };
 

@@ -280,12 +280,12 @@ error_json(const struct err *e, enum err_lang lang, const char *request_id)
 			       e->upstream.status ? json_integer(e->upstream.status) : json_null(),
 			       "request_id", text_or_null(e->upstream.request_id), "message",
 			       text_or_null(e->upstream.message));
-	o = json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:o, s:o, s:o, s:b, s:n}", "message",
+	o = json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:o, s:o, s:o, s:b, s:o}", "message",
 		      message, "type", err_type(e), "code", err_code(e), "param",
 		      text_or_null(e->param), "request_id", request_id, "party", err_party(e),
 		      "stage", text_or_null(e->stage), "hint", h ? h : json_null(), "upstream",
 		      up ? up : json_null(), "may_have_been_billed", e->may_have_been_billed,
-		      "task_id");
+		      "task_id", text_or_null(e->task_id));
 	if (o && e->cause)
 		json_object_set_new(o, "cause", json_string(err_cause(e)));
 	if (o && e->expected[0] && e->found[0] && e->param[0]) {

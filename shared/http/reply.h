@@ -34,6 +34,9 @@ int reply_stream(struct request *r, const char *content_type, struct err *e);
 /* The ledger in milliseconds, as server-timing has it, as a new reference: for the end of a stream. */
 json_t *reply_ledger(struct request *r);
 
+/* Answers with an error, where nothing was answered yet, and logs it: what the frame does with a handler's. */
+void reply_failure(struct request *r, struct err *e);
+
 /* The error object of the contract, as a new reference: for streams, tasks and tests. */
 json_t *error_json(const struct err *e, enum err_lang lang, const char *request_id);
 

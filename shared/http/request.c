@@ -342,12 +342,36 @@ request_base_url(const struct request *r, char *out, size_t size)
 void
 request_after(struct request *r, void (*fn)(void *arg), void *arg)
 {
-	r->after = fn;
-	r->after_arg = arg;
+	if (r->nafters < REQUEST_AFTERS)
+		r->after[r->nafters++] = (struct after){ fn, arg };
 }
 
 bool
 request_is_left(const struct request *r)
 {
-	return r->broken || conn_is_left(r->conn);
+	return r->broken || (!r->over && conn_is_left(r->conn));
+}
+
+bool
+request_may_outlive(const struct request *r)
+{
+	return !conn_is_cgi(r->conn);
+}
+
+bool
+request_is_over(const struct request *r)
+{
+	return r->over;
+}
+
+bool
+request_is_answered(const struct request *r)
+{
+	return r->status != 0;
+}
+
+struct store *
+request_store(const struct request *r)
+{
+	return r->frame->store;
 }

@@ -16,6 +16,7 @@
 #include "http/multipart.h"
 
 struct request;
+struct store;
 
 const char *request_id(const struct request *r);     /* "req_…" */
 const char *request_method(const struct request *r); /* "POST" */
@@ -71,7 +72,26 @@ void request_base_url(const struct request *r, char *out, size_t size);
  */
 bool request_is_left(const struct request *r);
 
-/* Calls fn(arg) when the answer has left and the connection is closed; one such call a request. */
+/*
+ * Calls fn(arg) when the answer has left and the connection is closed; of several, the one that was asked for
+ * first is called first.  At most REQUEST_AFTERS a request.
+ */
+#define REQUEST_AFTERS 4
 void request_after(struct request *r, void (*fn)(void *arg), void *arg);
+
+/*
+ * Work that outlives its request.  The handler has answered, in the middle of its work (from a tick), and
+ * calls request_leave(): the connection is closed, the log line is written, and what the handler does
+ * afterwards may take until until_us.  It then returns -1 with ERR_GONE, or 0.  Not in a CGI program, whose
+ * answer ends when it does: there request_may_outlive() is false.
+ */
+bool request_may_outlive(const struct request *r);
+void request_leave(struct request *r, int64_t until_us);
+bool request_is_over(const struct request *r);
+bool request_is_answered(const struct request *r); /* an answer has begun at least */
+/* It is not answered yet, but its handler may take until then. */
+void request_may_last(struct request *r, int64_t until_us);
+
+struct store *request_store(const struct request *r);
 
 #endif

@@ -41,15 +41,26 @@ static void
 on_stage(void *self, const char *stage)
 {
 	struct attempts *a = self;
+	struct image_job *job = a->job;
+	bool submits = !strcmp(stage, "provider.submit");
 
-	intent_stage(a->job->intent,
-		     !strcmp(stage, "provider.submit") ? INTENT_SUBMITTING : INTENT_WAITING);
+	intent_stage(job->intent, submits ? INTENT_SUBMITTING : INTENT_WAITING);
+	/* What leaves now may be accepted, and then it has more time. */
+	if (submits && job->late.at_us > job->deadline.at_us)
+		job->call.deadline = (struct deadline){ .at_us = job->late.at_us,
+							.first_us = job->deadline.at_us };
+	if (job->on_stage)
+		job->on_stage(job->on_self, stage);
 }
 
 static void
 on_upstream_id(void *self, const char *id)
 {
-	intent_upstream_id(((struct attempts *)self)->job->intent, id);
+	const struct image_job *job = ((struct attempts *)self)->job;
+
+	intent_upstream_id(job->intent, id);
+	if (job->on_upstream_id)
+		job->on_upstream_id(job->on_self, id);
 }
 
 static void
@@ -146,6 +157,7 @@ attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 	int rc;
 
 	fit_into_time(a);
+	job->call.deadline = job->deadline;
 	job->call.credential = a->turn.keys[k];
 	if (job->attempts)
 		attempt_log_again(job);
@@ -235,6 +247,7 @@ attempts_run(struct image_engine *g, struct image_job *job, struct err *e)
 
 	if (attempts_init(&a, g, job, e) < 0)
 		return -1;
+	tick(); /* it will be tried: whoever has been promised an answer at once can have it */
 	for (;;) {
 		__attribute__((cleanup(slot_done))) struct slot slot = { 0 };
 		int k = key_turn_take(&a.turn, &slot, &job->deadline, job->ledger, e), rc;

@@ -13,6 +13,7 @@
 #include "job/usual_time.h"
 #include "net/upstream.h"
 #include "provider/capability.h"
+#include "store/store_idem.h"
 
 #define RECOVERY_MS 5000 /* for one row of a lost job */
 
@@ -21,10 +22,16 @@ static void
 end_lost_job(const struct job_record *j, void *store)
 {
 	struct deadline d = deadline_in_ms(RECOVERY_MS);
+	bool found;
 	struct err e;
 
 	log_warn(j->request_id, "%s: its process died at stage %s; model=%s, provider=%s, key=%s",
 		 j->outcome, j->stage, j->model, j->provider, j->key_id);
+	/* Whoever asks again under the same key: it is not bought again, or was not bought at all. */
+	if ((!strcmp(j->outcome, "outcome_unknown")
+		     ? store_idem_finish(store, j->request_id, 502, "", &found, &d, &e)
+		     : store_idem_drop(store, j->request_id, &d, &e)) < 0)
+		log_error(j->request_id, "its record stays as it is: %s %s", e.about, e.detail);
 	if (store_job_add(store, j, &d, &e) < 0)
 		log_error(j->request_id, "the job cannot be written down: %s %s", e.about,
 			  e.detail);
@@ -168,7 +175,7 @@ convert(struct image_engine *g, struct image_job *job, struct err *e)
 		if (p->type == rq->output_type)
 			continue;
 		rc = imaging_convert(g->files, p, rq->output_type, rq->output_compression,
-				     &converted, &job->deadline, e);
+				     &converted, &job->call.deadline, e);
 		if (rc == 0) {
 			filestore_remove(g->files, p);
 			*p = converted;

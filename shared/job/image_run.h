@@ -40,20 +40,31 @@ struct image_job {
 	const char *model_asked; /* NULL: the default image model; not read when `asked` is set */
 	const char *request_id, *key_id;
 	struct deadline deadline;
+	/*
+	 * Later than that: once a provider may have accepted the work it may go on until then.  Zeroed: it
+	 * may not.  Whoever waits may move both while it runs, from its tick, later only.
+	 */
+	struct deadline late;
 	int64_t budget_ms; /* the deadline's length, for the error that says it passed */
 	struct ledger *ledger;
 	/* As in struct image_call; NULL: no partial pictures are wanted. */
 	void (*on_partial)(void *self, unsigned image, const struct source *so_far);
 	void *on_partial_self;
+	/* Whoever keeps a record of the job; NULL: nobody.  As in struct image_call, right after ours. */
+	void (*on_stage)(void *self, const char *stage);
+	void (*on_upstream_id)(void *self, const char *id);
+	void *on_self;
 
 	/* Filled, as far as it got, whether it succeeded or not. */
-	const struct model_conf *asked; /* what was asked for; its habits are the answer's.  A caller that
+	const struct model_conf
+		*asked; /* what was asked for; its habits are the answer's.  A caller that
 	                                   knows it already sets it, an image model */
 	const struct model_conf *model; /* what was used: a fallback, when that is another */
 	struct receipt receipt;
-	unsigned attempts;      /* calls made to providers */
-	const char *after;      /* the code of the attempt that failed last, or NULL */
-	const char *mode;       /* "http", "local", "async", later "ws" */
+	unsigned attempts; /* calls made to providers */
+	const char *after; /* the code of the attempt that failed last, or NULL */
+	const char *mode;  /* "http", "local", "async", later "ws" */
+	int64_t created;   /* when it was answered first, of one that is answered again; 0: now */
 	struct image_call call; /* call.images[0 .. nimages) are the pictures, as asked */
 	/*
 	 * The note of it, for whoever finds it should this process die.  It stays until the answer has left:
@@ -86,7 +97,8 @@ int image_param_set(struct image_request *rq, enum image_param p, const json_t *
  * text is NUL-terminated behind its n bytes.  Texts and unknown names become strings.
  * 0 or -1: ERR_DUPLICATE_KEY, ERR_TYPE, ERR_VALUE (not UTF-8).
  */
-int image_param_from_text(json_t *body, const char *name, const char *text, size_t n, struct err *e);
+int
+image_param_from_text(json_t *body, const char *name, const char *text, size_t n, struct err *e);
 int image_param_by_name(const char *name); /* enum image_param; -1: there is none of that name */
 
 #define PROMPT_CHARS_MAX 32000

@@ -207,7 +207,20 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 void
 intent_stage(struct intent *i, enum intent_stage stage)
 {
-	atomic_store_explicit(&i->stage, stage, memory_order_release);
+	if (intent_stage_of(i) != INTENT_TASK)
+		atomic_store_explicit(&i->stage, stage, memory_order_release);
+}
+
+enum intent_stage
+intent_stage_of(const struct intent *i)
+{
+	return (enum intent_stage)atomic_load_explicit(&i->stage, memory_order_relaxed);
+}
+
+const char *
+intent_upstream_id_of(const struct intent *i)
+{
+	return i->upstream_id;
 }
 
 void

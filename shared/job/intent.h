@@ -21,7 +21,8 @@ enum intent_stage {
 	INTENT_ACCEPTED,
 	INTENT_SUBMITTING,
 	INTENT_WAITING,
-	INTENT_STORING
+	INTENT_STORING,
+	INTENT_TASK /* it is a task in the store now, which tells what became of it */
 };
 
 struct intent; /* one slot */
@@ -33,7 +34,10 @@ void intent_close(void); /* removes the file when no slot is in use */
 /* A slot for this job, or NULL when all are taken (the frame sheds load before that happens). */
 struct intent *
 intent_take(const char *request_id, const char *key_id, const char *model, const char *provider);
+/* A stage; after INTENT_TASK nothing changes any more. */
 void intent_stage(struct intent *i, enum intent_stage stage);
+enum intent_stage intent_stage_of(const struct intent *i);
+const char *intent_upstream_id_of(const struct intent *i); /* for the thread that set it */
 void intent_upstream_id(struct intent *i, const char *id);
 void intent_release(struct intent *i); /* accepts NULL */
 

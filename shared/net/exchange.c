@@ -177,7 +177,7 @@ translate(const struct exchange *x, CURLcode rc, struct err *e)
 	case CURLE_OPERATION_TIMEDOUT:
 		/* libcurl rounds; a few milliseconds are not worth another code. */
 		if (!x->sending && x->rq->connect_timeout_ms > 0 &&
-		    deadline_left_ms(x->deadline) > 5)
+		    deadline_left_ms(&x->to_begin) > 5)
 			return slow_connection(x, e);
 		return err_set(e, ERR_DEADLINE, "%s %s", phases[phase_of(x)].doing,
 			       x->rq->provider);

@@ -16,6 +16,7 @@ struct exchange {
 	const struct upstream_body *body;
 	struct upstream_head *head;
 	const struct deadline *deadline;
+	struct deadline to_begin; /* what is no GET must begin to leave before that */
 	struct ledger *ledger;
 	struct err *e;
 	CURL *easy;
@@ -23,21 +24,24 @@ struct exchange {
 	size_t head_bytes;
 	uint64_t body_at; /* of a body that is read piece by piece */
 	int64_t start_us;
-	int64_t heard_us; /* when the server was last heard, or the request began to leave */
+	int64_t heard_us;      /* when the server was last heard, or the request began to leave */
 	int64_t trim_after_us; /* when the unused stack goes back, since the start */
 	int64_t tls_us; /* when TCP, and the proxy's tunnel, were there and TLS began; 0: not */
 	long overhead;  /* bytes that had been sent before the request: a proxy's CONNECT */
 	void *store;    /* X509_STORE, with https */
 	bool tls;
-	bool guarded;    /* only public addresses */
-	bool repeatable; /* GET or HEAD */
-	bool sending;    /* connected: the request began to leave */
-	bool died;       /* the connection was lost, and libcurl kept from sending again */
-	bool refused;    /* an address was not public */
-	bool head_whole; /* the empty line after the headers came */
-	bool begun;      /* the receiver's begin was called */
-	bool failed;     /* a callback filled *e */
-	bool forsaken;   /* not sent, because nobody waits for it any more */
+	bool guarded;      /* only public addresses */
+	bool repeatable;   /* GET or HEAD */
+	bool sending;      /* connected: the request began to leave */
+	bool died;         /* the connection was lost, and libcurl kept from sending again */
+	bool refused;      /* an address was not public */
+	bool head_whole;   /* the empty line after the headers came */
+	bool begun;        /* the receiver's begin was called */
+	bool failed;       /* a callback filled *e */
+	bool forsaken;     /* not sent, because nobody waits for it any more */
+	int fd;            /* of a connection made for it; -1: none */
+	int64_t moved_us;  /* when on_progress() last saw bytes move, or was called first */
+	curl_off_t moved;  /* how many there were */
 	int64_t enough_us; /* since when the receiver has all it wants; 0: it has not */
 };
 

@@ -77,7 +77,7 @@ request_options(struct exchange *x, struct handle *h,
 		struct curl_slist headers[REQUEST_HEADERS_MAX], struct err *e)
 {
 	const struct upstream_req *rq = x->rq;
-	int64_t left = deadline_left_ms(x->deadline), connect = left;
+	int64_t left = deadline_left_ms(x->deadline), connect = deadline_left_ms(&x->to_begin);
 	CURL *c = x->easy;
 	CURLcode rc;
 
@@ -88,7 +88,7 @@ request_options(struct exchange *x, struct handle *h,
 		if (!x->store)
 			return -1;
 	}
-	if (rq->connect_timeout_ms > 0 && rq->connect_timeout_ms < left)
+	if (rq->connect_timeout_ms > 0 && rq->connect_timeout_ms < connect)
 		connect = rq->connect_timeout_ms;
 	rc = options_body(x, h);
 	if (rc == CURLE_OK)

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,9 @@
 #define TLS_FRAGMENT_BYTES 4096
 
 #define LONG_WAIT_US 300000
+
+#define WAKE_MS  1000  /* how long libcurl waits at most before it calls on_progress() again */
+#define STILL_US 20000 /* nothing moved for so long: it had waited */
 
 static curl_version_info_data *
 version(void)
@@ -108,6 +112,7 @@ on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 	fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 	if (fd >= 0 && is_loopback(&a->addr))
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+	x->fd = fd;
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -156,6 +161,33 @@ is_stalled(const struct exchange *x)
 }
 
 /*
+ * libcurl comes by once a second while nothing happens.  What must not come late is waited for here then,
+ * when the request has left and nothing moves: so nothing of an answer can lie unread in libcurl or TLS.
+ */
+static void
+tick_in_time(struct exchange *x, curl_off_t moved, bool is_sent)
+{
+	int64_t now_us = clock_us(), due_ms = tick_due_ms();
+	struct pollfd p = { .fd = x->fd, .events = POLLIN };
+
+	if (moved != x->moved || !x->moved_us) {
+		x->moved = moved;
+		x->moved_us = now_us;
+		return;
+	}
+	if (!x->sending || !is_sent || now_us - x->moved_us < STILL_US)
+		return;
+	/* A kept connection's; of a new one libcurl tells only afterwards. */
+	if (p.fd < 0 && curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &p.fd) != CURLE_OK)
+		return;
+	for (; due_ms <= WAKE_MS && p.fd >= 0; due_ms = tick_due_ms()) {
+		if (poll(&p, 1, (int)due_ms) != 0)
+			return;
+		tick();
+	}
+}
+
+/*
  * Called with every piece, and once a second while nothing comes: the thread's other duty, and a wait that
  * turns out to be long gives back what it can.
  */
@@ -165,9 +197,7 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 	struct exchange *x = arg;
 
 	(void)down_total;
-	(void)down;
 	(void)up_total;
-	(void)up;
 	if (is_stalled(x)) {
 		x->failed = true;
 		(void)err_set(x->e, ERR_UP_STALLED, "%s", "");
@@ -185,6 +215,7 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 		stack_trim();
 	}
 	tick();
+	tick_in_time(x, down + up, up >= (curl_off_t)x->rq->body_len);
 	return is_pointless(x) || has_lingered(x);
 }
 
@@ -420,12 +451,14 @@ upstream_call(const struct upstream_req *req, const struct upstream_body *body,
 		.deadline = d,
 		.ledger = ledger,
 		.e = e,
+		.fd = -1,
 		.trim_after_us = LONG_WAIT_US,
 		.repeatable = !strcmp(req->method, "GET") || !strcmp(req->method, "HEAD"),
 	};
 
 	upstream_head_clear(head);
-	if (deadline_over(d))
+	x.to_begin = x.repeatable ? *d : deadline_to_begin(d);
+	if (deadline_over(&x.to_begin))
 		(void)err_set(e, ERR_DEADLINE, "connecting to %s", req->provider);
 	else if (is_pointless(&x))
 		(void)err_set(e, ERR_GONE, "%s", "");

@@ -178,7 +178,7 @@ take_close(struct websocket *ws)
 		ws->close_code = ws->control[0] << 8 | ws->control[1];
 	ws->closed = true;
 	(void)send_frame(ws, WSLAY_CONNECTION_CLOSE, ws->control, ws->control_len >= 2 ? 2 : 0,
-			 &(struct deadline){ clock_us() + GOODBYE_MS * 1000 });
+			 &(struct deadline){ .at_us = clock_us() + GOODBYE_MS * 1000 });
 }
 
 static int
@@ -340,7 +340,7 @@ websocket_free(struct websocket *ws)
 		return;
 	if (ws->frames && !ws->closed && !ws->broken)
 		(void)send_frame(ws, WSLAY_CONNECTION_CLOSE, normal, sizeof(normal),
-				 &(struct deadline){ clock_us() + GOODBYE_MS * 1000 });
+				 &(struct deadline){ .at_us = clock_us() + GOODBYE_MS * 1000 });
 	if (ws->frames)
 		wslay_frame_context_free(ws->frames);
 	if (ws->h)

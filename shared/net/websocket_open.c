@@ -244,6 +244,7 @@ connect_now(struct websocket *ws, const struct websocket_req *rq, const struct u
 	struct exchange x = { .rq = &as,
 			      .head = head,
 			      .deadline = d,
+			      .to_begin = *d,
 			      .ledger = ledger,
 			      .e = e,
 			      .easy = ws->easy,
@@ -304,8 +305,11 @@ take_handle(struct websocket *ws, struct err *e)
 
 int
 websocket_open(struct websocket **out, const struct websocket_req *rq, struct upstream_head *head,
-	       struct buf *refusal, const struct deadline *d, struct ledger *ledger, struct err *e)
+	       struct buf *refusal, const struct deadline *until, struct ledger *ledger,
+	       struct err *e)
 {
+	/* Nothing is bought by it. */
+	const struct deadline moment = deadline_to_begin(until), *d = &moment;
 	AUTO_PTR(websocket) ws = calloc(1, sizeof(*ws));
 	AUTO(upstream_url) u = { 0 };
 	AUTO_FREE char *http = NULL;

@@ -204,8 +204,9 @@ def clean_environment(env=None):
             "LANG": "C.UTF-8", **(env or {})}
 
 
-# A test asks for more in a minute than a person does.
-BASE = {"server": {"listen": "127.0.0.1:0", "state_dir": "var"}, "limits": {"requests_per_minute": 0}}
+# A test asks for more in a minute than a person does, and does not wait for what outlives its request.
+BASE = {"server": {"listen": "127.0.0.1:0", "state_dir": "var"}, "limits": {"requests_per_minute": 0},
+        "deadline": {"grace": "2s"}}
 
 
 class Easel:

@@ -1,0 +1,63 @@
+#ifndef EASEL_API_HANDOFF_H
+#define EASEL_API_HANDOFF_H
+/*
+ * handoff - work that outlives the request that asked for it
+ *
+ * When a request's deadline passes, or the caller's patience (Prefer: respond-async, wait=N), or its client
+ * leaves, and a provider may have accepted the work, the work becomes a task in the store that runs already:
+ * this thread holds its lease, renews it from its tick, and writes down how it ended.  Should the process die,
+ * the lease runs out and the task's worker decides.  Private to api/.  Logs.
+ */
+#include "api/repeat.h"
+#include "http/request.h"
+#include "job/image_run.h"
+#include "store/store_task.h"
+
+#define HANDOFF_LEASE_MS 15000
+#define HANDOFF_KEEP_MS  (7 * 86400000LL) /* how long the task can be fetched */
+#define HANDOFF_LATE_MS  50  /* after the deadline: what ends by itself then has ended */
+#define HANDOFF_NOW_MS   700 /* for the store, while the client's answer waits for it */
+
+/* What is asked of this request's answer. */
+struct handoff_wish {
+	bool async;     /* Prefer: respond-async */
+	int64_t due_us; /* when it is to be answered; 0: it cannot outlive its request */
+};
+
+struct handoff {
+	bool begun;       /* the work is a task, or would be if the store had taken it */
+	bool lost;        /* the lease is somebody else's */
+	bool cancelled;   /* the task is to end */
+	char task_id[40]; /* "" : the store did not take it */
+	int64_t renew_us;
+	int64_t created_ms;
+	char upstream_id[128]; /* as the store knows it */
+};
+
+/* Reads Prefer, and gives the job the time that it may have. */
+void handoff_plan(struct request *r, const struct config *c, struct image_job *job,
+		  struct handoff_wish *wish);
+
+/*
+ * The work is a task from here on, with its record in *repeat where it has one.  body: what was asked for, or
+ * NULL: as the job has it.  0; -1: the store did not take it in time.
+ */
+int handoff_begin(struct handoff *h, struct request *r, const struct config *c,
+		  struct image_job *job, struct repeat *repeat, const json_t *body, struct err *e);
+
+/*
+ * Before something is sent that a provider may accept: the store is told.  False: it is not, and nothing may be
+ * sent.
+ */
+bool handoff_dispatch(struct handoff *h, struct request *r, const struct image_job *job);
+/* The provider has named it. */
+void handoff_upstream_id(struct handoff *h, struct request *r, const struct image_job *job);
+
+/* From the tick: renews the lease.  False: it need not go on. */
+bool handoff_keep(struct handoff *h, struct request *r, const struct image_job *job);
+
+/* It has ended; e: why it failed. */
+void handoff_end(struct handoff *h, struct request *r, const struct image_job *job, int rc,
+		 const struct err *e);
+
+#endif

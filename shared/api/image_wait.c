@@ -1,0 +1,293 @@
+#include "api/image_wait.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/image_common.h"
+#include "api/outcome.h"
+#include "api/rejoin.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "http/reply.h"
+#include "job/intent.h"
+
+#define LOOK_US   1000000
+#define SETTLE_US 150000000 /* beyond the work's time: its end is written down */
+#define NOTE_MS   500       /* for the record of a request that takes long */
+
+/* ---- an answer before the outcome is there ---- */
+
+static int
+answer_accepted(struct image_wait *w, struct err *e)
+{
+	AUTO(task_record) t = { 0 };
+	struct deadline d = deadline_in_ms(HANDOFF_NOW_MS);
+	bool found = false;
+
+	if (store_task_get(request_store(w->r), w->handoff.task_id, &t, &found, &d, e) < 0)
+		return -1;
+	if (!found)
+		return err_set(e, ERR_STORE, "the task is not there");
+	return rejoin_accepted(w->r, &t, e);
+}
+
+/* What is known of a provider that has not answered yet. */
+static void
+deadline_error(const struct image_wait *w, struct err *e)
+{
+	const char *provider = w->job->model->provider;
+
+	(void)err_set(e, ERR_DEADLINE, "waiting for the answer of %s", provider);
+	e->stage = "provider.wait";
+	e->may_have_been_billed = w->job->model->provider_conf->dialect != DIALECT_PREVIEW;
+	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", provider);
+	(void)snprintf(e->task_id, sizeof(e->task_id), "%s", w->handoff.task_id);
+}
+
+static void
+answer_now(struct image_wait *w)
+{
+	struct err e;
+
+	if (!w->wish.async || answer_accepted(w, &e) < 0) {
+		deadline_error(w, &e);
+		if (!w->tell || !w->tell(w->self, &e))
+			reply_failure(w->r, &e);
+	}
+	log_info(request_id(w->r), "the answer has left, the work goes on%s%s",
+		 w->handoff.task_id[0] ? " as " : "", w->handoff.task_id);
+	request_leave(w->r, w->job->late.at_us + SETTLE_US);
+}
+
+/* The work is a task's from here on, and has a task's time. */
+static int
+hand_over(struct image_wait *w, struct err *e)
+{
+	struct image_job *job = w->job;
+
+	if (handoff_begin(&w->handoff, w->r, w->g->config, job, &w->repeat,
+			  w->chat ? NULL : w->body, e) < 0)
+		return -1;
+	job->deadline = job->late;
+	if (job->call.deadline.at_us)
+		job->call.deadline = job->late;
+	return 0;
+}
+
+__attribute__((noinline)) static void /* its error must not lie on a stack that waits */
+due(struct image_wait *w)
+{
+	struct err e;
+
+	w->wish.due_us = 0;
+	if (hand_over(w, &e) < 0) {
+		/* What may have been bought goes on all the same, and is stored. */
+		w->handoff.begun = true;
+		w->wish.async = false;
+		w->job->deadline = w->job->late;
+	}
+	answer_now(w);
+}
+
+/* Nobody is answered, but whoever asks again will be. */
+__attribute__((noinline)) static void
+left(struct image_wait *w)
+{
+	struct err e;
+
+	if (!w->tick.forsaken)
+		log_info(request_id(w->r),
+			 "the client has left: what is bought is finished, nothing more is bought");
+	w->tick.forsaken = true;
+	if (!w->wish.due_us || !w->job->intent ||
+	    intent_stage_of(w->job->intent) < INTENT_SUBMITTING)
+		return;
+	w->wish.due_us = 0;
+	request_may_last(w->r, w->job->late.at_us + SETTLE_US);
+	if (hand_over(w, &e) < 0)
+		w->job->deadline = w->job->call.deadline = w->job->late;
+	else
+		log_info(request_id(w->r), "the work goes on as %s", w->handoff.task_id);
+}
+
+__attribute__((noinline)) static void
+note(struct image_wait *w)
+{
+	struct deadline d = deadline_in_ms(NOTE_MS);
+	struct err e;
+
+	w->note_us = 0;
+	if (!w->repeat.noted && repeat_note(&w->repeat, "", &d, &e) < 0)
+		log_warn(request_id(w->r), "an SDK's retry will not find it: %s %s", e.about,
+			 e.detail);
+}
+
+/* ---- the tick ---- */
+
+static bool
+is_due(const struct image_wait *w, int64_t now_us)
+{
+	const struct image_job *job = w->job;
+
+	return w->wish.due_us && now_us >= w->wish.due_us && job->intent &&
+	       (w->wish.async || intent_stage_of(job->intent) >= INTENT_SUBMITTING);
+}
+
+static void
+set_due(struct image_wait *w, int64_t now_us)
+{
+	int64_t at_us = w->wish.due_us > now_us ? w->wish.due_us : 0;
+
+	if (w->note_us > now_us && (!at_us || w->note_us < at_us))
+		at_us = w->note_us;
+	w->tick.due_us = at_us;
+}
+
+static void
+look(void *self)
+{
+	struct image_wait *w = self;
+	int64_t now_us = clock_us();
+
+	if (w->handoff.begun) {
+		if (!handoff_keep(&w->handoff, w->r, w->job))
+			w->tick.forsaken = true;
+	} else if (w->look ? !w->look(w->self) : request_is_left(w->r)) {
+		left(w);
+	} else if (is_due(w, now_us)) {
+		due(w);
+	} else if (w->note_us && now_us >= w->note_us) {
+		note(w);
+	}
+	set_due(w, clock_us());
+}
+
+static void
+on_stage(void *self, const char *stage)
+{
+	struct image_wait *w = self;
+
+	if (w->handoff.begun && !strcmp(stage, "provider.submit") && !w->tick.forsaken &&
+	    !handoff_dispatch(&w->handoff, w->r, w->job))
+		w->tick.forsaken = true;
+}
+
+static void
+on_upstream_id(void *self, const char *id)
+{
+	struct image_wait *w = self;
+
+	(void)id;
+	if (w->handoff.begun)
+		handoff_upstream_id(&w->handoff, w->r, w->job);
+}
+
+/* ---- the work ---- */
+
+__attribute__((noinline)) static void
+outlived(struct image_wait *w, int rc, struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+
+	if (rc < 0 && e->kind == ERR_DEADLINE && !e->expected[0])
+		(void)snprintf(e->expected, sizeof(e->expected), "%g s ([deadline] grace)",
+			       (double)w->g->config->deadline.grace_ms / 1000);
+	handoff_end(&w->handoff, w->r, w->job, rc, e);
+	text = outcome_text(w->job, w->handoff.task_id, rc, e);
+	repeat_finish(&w->repeat, rc < 0 ? err_status(e) : 200, text);
+}
+
+static int
+work(struct image_wait *w, struct err *e)
+{
+	int rc;
+
+	handoff_plan(w->r, w->g->config, w->job, &w->wish);
+	w->job->on_stage = on_stage;
+	w->job->on_upstream_id = on_upstream_id;
+	w->job->on_self = w;
+	w->note_us = clock_us() + REPEAT_NOTE_MS * 1000;
+	if (w->wish.async)
+		w->tick.next_us = 0; /* perhaps at once */
+	set_due(w, clock_us());
+	rc = image_common_run(w->r, w->g, w->job, e);
+	w->note_us = 0;
+	if (w->handoff.begun)
+		outlived(w, rc, e);
+	return request_is_over(w->r) ? err_set(e, ERR_GONE, "%s", "") : rc;
+}
+
+static int
+first_or_not(struct image_wait *w, struct err *e)
+{
+	enum rejoined how = rejoin(w, e);
+
+	if (how == REJOIN_FIRST)
+		return work(w, e);
+	return how == REJOIN_FILLED ? 0 : -1;
+}
+
+/* With a key the record is done before the answer leaves: who asks again has had it, or not. */
+__attribute__((noinline)) static void
+settle_key(struct image_wait *w, int rc, const struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+
+	if (!outcome_bought(w->job, rc, e)) {
+		repeat_drop(&w->repeat);
+		return;
+	}
+	text = outcome_text(w->job, NULL, rc, e);
+	repeat_finish(&w->repeat, rc < 0 ? err_status(e) : 200, text);
+}
+
+int
+image_wait_run(struct image_wait *w, struct err *e)
+{
+	struct tick *before;
+	int rc;
+
+	if (repeat_open(&w->repeat, w->r, w->body, w->chat ? NULL : w->job->rq,
+			request_budget_ms(w->r) + w->g->config->deadline.grace_ms, e) < 0)
+		return -1;
+	w->tick = (struct tick){ .fn = look,
+				 .self = w,
+				 .every_us = w->every_us ? w->every_us : LOOK_US };
+	w->tick.next_us = clock_us() + w->tick.every_us;
+	before = tick_set(&w->tick);
+	rc = first_or_not(w, e);
+	(void)tick_set(before);
+	if (w->repeat.key && w->repeat.noted && !w->handoff.begun)
+		settle_key(w, rc, e);
+	return rc;
+}
+
+void
+image_wait_done(struct image_wait *w, int rc, const struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+	int status = rc < 0 ? err_status(e) : 200;
+	bool gone = request_is_left(w->r);
+	struct deadline d = deadline_in_ms(NOTE_MS);
+	struct err why;
+
+	if (w->repeat.key || w->handoff.begun)
+		return;
+	if (w->joined[0]) {
+		repeat_settle_later(w->r, w->joined, status, NULL);
+		return;
+	}
+	if (!outcome_bought(w->job, rc, e)) {
+		repeat_drop(&w->repeat);
+		return;
+	}
+	if (!w->repeat.noted && !gone)
+		return;
+	text = outcome_text(w->job, NULL, rc, e);
+	if (!w->repeat.noted && repeat_note(&w->repeat, "", &d, &why) < 0)
+		return;
+	if (gone)
+		repeat_finish(&w->repeat, status, text);
+	else
+		repeat_settle_later(w->r, request_id(w->r), status, text);
+}

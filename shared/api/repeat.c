@@ -1,0 +1,240 @@
+#include "api/repeat.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/num.h"
+
+#define PIECE_BYTES 65536
+#define END_MS      3000 /* for the last word about a request */
+
+int
+repeat_open(struct repeat *p, struct request *r, const json_t *body, const struct image_request *rq,
+	    int64_t longest_ms, struct err *e)
+{
+	const char *key = request_header(r, "HTTP_IDEMPOTENCY_KEY");
+	const char *tries = request_header(r, "HTTP_X_STAINLESS_RETRY_COUNT");
+	int64_t n = 0;
+
+	*p = (struct repeat){ .r = r, .rq = rq, .body = body, .longest_ms = longest_ms };
+	p->retries = tries && num_i64(tries, 0, INT32_MAX, &n) == 0 && n > 0;
+	if (!key || !*key)
+		return 0;
+	if (strlen(key) > REPEAT_KEY_MAX)
+		return err_field(e, ERR_TOO_LONG, "Idempotency-Key", "at most 255 bytes", "%zu",
+				 strlen(key));
+	for (const char *c = key; *c; c++)
+		if (*c < 0x20 || *c > 0x7e)
+			return err_field(e, ERR_VALUE, "Idempotency-Key",
+					 "printable ASCII characters", "others");
+	p->key = key;
+	return 0;
+}
+
+/* ---- what it is known by ---- */
+
+static int
+hash_source(EVP_MD_CTX *ctx, const struct source *s, struct err *e)
+{
+	AUTO_FREE char *piece = malloc(PIECE_BYTES);
+	uint64_t at = 0;
+	size_t got = 1;
+
+	if (!piece)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	(void)EVP_DigestUpdate(ctx, &s->bytes, sizeof(s->bytes));
+	while (got && at < s->bytes) {
+		if (source_read(s, at, piece, PIECE_BYTES, &got, e) < 0)
+			return -1;
+		(void)EVP_DigestUpdate(ctx, piece, got);
+		at += got;
+	}
+	return 0;
+}
+
+static int
+hash_all(struct repeat *p, EVP_MD_CTX *ctx, struct err *e)
+{
+	AUTO_FREE char *text = json_dumps(p->body, JSON_COMPACT | JSON_SORT_KEYS);
+	const char *path = request_path(p->r);
+
+	if (!text || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	(void)EVP_DigestUpdate(ctx, path, strlen(path) + 1);
+	(void)EVP_DigestUpdate(ctx, text, strlen(text) + 1);
+	for (unsigned i = 0; p->rq && i < p->rq->nsources; i++)
+		if (hash_source(ctx, &p->rq->sources[i], e) < 0)
+			return -1;
+	if (p->rq && p->rq->mask && hash_source(ctx, p->rq->mask, e) < 0)
+		return -1;
+	(void)EVP_DigestFinal_ex(ctx, p->hash, NULL);
+	p->hashed = true;
+	return 0;
+}
+
+static int
+hash(struct repeat *p, struct err *e)
+{
+	EVP_MD_CTX *ctx;
+	int rc;
+
+	if (p->hashed)
+		return 0;
+	ctx = EVP_MD_CTX_new();
+	rc = ctx ? hash_all(p, ctx, e) : err_set(e, ERR_INTERNAL, "out of memory");
+	EVP_MD_CTX_free(ctx);
+	return rc;
+}
+
+/* ---- the record ---- */
+
+int
+repeat_record(struct repeat *p, const char *task_id, struct idem_record *out, struct err *e)
+{
+	int64_t now_ms = clock_wall_ms();
+
+	*out = (struct idem_record){ .created_ms = now_ms };
+	if (hash(p, e) < 0)
+		return -1;
+	(void)snprintf(out->owner, sizeof(out->owner), "%s", request_principal(p->r)->id);
+	(void)snprintf(out->key, sizeof(out->key), "%s", p->key ? p->key : "");
+	(void)snprintf(out->request_id, sizeof(out->request_id), "%s", request_id(p->r));
+	(void)snprintf(out->task_id, sizeof(out->task_id), "%s", task_id);
+	memcpy(out->hash, p->hash, sizeof(out->hash));
+	out->expires_ms = now_ms + (p->key ? REPEAT_KEEP_MS : p->longest_ms + REPEAT_RETRY_MS);
+	return 0;
+}
+
+int
+repeat_note(struct repeat *p, const char *task_id, const struct deadline *d, struct err *e)
+{
+	struct idem_record record, other = { 0 };
+	bool begun;
+
+	if (repeat_record(p, task_id, &record, e) < 0 ||
+	    store_idem_begin(request_store(p->r), &record, &other, &begun, d, e) < 0)
+		return -1;
+	idem_record_done(&other);
+	p->noted = true;
+	return 0;
+}
+
+static int
+look_by_key(struct repeat *p, struct idem_record *other, bool *found, struct err *e)
+{
+	struct idem_record record;
+	bool begun;
+
+	if (repeat_record(p, "", &record, e) < 0 ||
+	    store_idem_begin(request_store(p->r), &record, other, &begun, request_deadline(p->r),
+			     e) < 0)
+		return -1;
+	p->noted = begun;
+	*found = !begun;
+	if (begun || !memcmp(other->hash, p->hash, sizeof(p->hash)))
+		return 0;
+	idem_record_done(other);
+	*found = false;
+	(void)err_set(e, ERR_IDEMPOTENCY, "%s", "");
+	(void)snprintf(e->param, sizeof(e->param), "Idempotency-Key");
+	return -1;
+}
+
+static int
+look_by_body(struct repeat *p, struct idem_record *other, bool *found, struct err *e)
+{
+	if (hash(p, e) < 0 ||
+	    store_idem_by_body(request_store(p->r), request_principal(p->r)->id, p->hash, other,
+			       found, request_deadline(p->r), e) < 0)
+		return -1;
+	if (*found && (other->key[0] || !strcmp(other->request_id, request_id(p->r)))) {
+		idem_record_done(other);
+		*found = false;
+	}
+	return 0;
+}
+
+int
+repeat_look(struct repeat *p, struct idem_record *other, bool *found, struct err *e)
+{
+	*found = false;
+	*other = (struct idem_record){ 0 };
+	if (p->key)
+		return look_by_key(p, other, found, e);
+	return p->retries ? look_by_body(p, other, found, e) : 0;
+}
+
+/* ---- its end ---- */
+
+static void
+finish(struct store *store, const char *id, int status, const char *text)
+{
+	struct deadline d = deadline_in_ms(END_MS);
+	bool found = false;
+	struct err e = { 0 };
+
+	if (store_idem_finish(store, id, status, text, &found, &d, &e) < 0 || !found)
+		log_error(id, "its outcome is not written down for a repetition: %s %s", e.about,
+			  e.detail);
+}
+
+void
+repeat_finish(struct repeat *p, int status, const char *text)
+{
+	if (p->noted && text)
+		finish(request_store(p->r), request_id(p->r), status, text);
+}
+
+static void
+drop(struct store *store, const char *id)
+{
+	struct deadline d = deadline_in_ms(END_MS);
+	struct err e;
+
+	if (store_idem_drop(store, id, &d, &e) < 0)
+		log_error(id, "its record stays: %s %s", e.about, e.detail);
+}
+
+void
+repeat_drop(struct repeat *p)
+{
+	if (p->noted)
+		drop(request_store(p->r), request_id(p->r));
+	p->noted = false;
+}
+
+struct later {
+	struct request *r;
+	char request_id[40];
+	int status;
+	char *text;
+};
+
+static void
+settle_later(void *arg)
+{
+	struct later *l = arg;
+	struct store *store = request_store(l->r);
+
+	if (!request_is_left(l->r))
+		drop(store, l->request_id);
+	else if (l->text)
+		finish(store, l->request_id, l->status, l->text);
+	free(l->text);
+	free(l);
+}
+
+void
+repeat_settle_later(struct request *r, const char *id, int status, const char *text)
+{
+	struct later *l = malloc(sizeof(*l));
+
+	if (!l)
+		return;
+	*l = (struct later){ .r = r, .status = status, .text = text ? strdup(text) : NULL };
+	(void)snprintf(l->request_id, sizeof(l->request_id), "%s", id);
+	request_after(r, settle_later, l);
+}

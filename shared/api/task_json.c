@@ -1,0 +1,177 @@
+#include "api/task_json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "http/reply.h"
+
+#define URL_BYTES (TASK_BASE_BYTES + PICTURE_PATH + 64)
+
+static json_t *
+text_or_null(const char *s)
+{
+	return s && *s ? json_string(s) : json_null();
+}
+
+/* Seconds, or null. */
+static json_t *
+seconds(int64_t ms)
+{
+	return ms ? json_integer(ms / 1000) : json_null();
+}
+
+/* A text of the record; it was written here, so what cannot be read is as good as absent. */
+static json_t *
+parsed(const char *text)
+{
+	return text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+}
+
+/* ---- pictures ---- */
+
+json_t *
+task_json_pictures(const struct picture *p, unsigned n)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n; i++)
+		(void)json_array_append_new(list,
+					    json_pack("{s:s, s:s, s:I, s:I, s:I}", "id", p[i].id,
+						      "type", picture_format(p[i].type), "width",
+						      (json_int_t)p[i].width, "height",
+						      (json_int_t)p[i].height, "bytes",
+						      (json_int_t)p[i].bytes));
+	return list;
+}
+
+static bool
+picture_read(const json_t *v, struct picture *p)
+{
+	const char *id = json_string_value(json_object_get(v, "id"));
+	const char *type = json_string_value(json_object_get(v, "type"));
+
+	if (!id || strlen(id) != PICTURE_ID - 1 || !type)
+		return false;
+	*p = (struct picture){ .type = picture_by_format(type) };
+	(void)snprintf(p->id, sizeof(p->id), "%s", id);
+	p->width = (uint32_t)json_integer_value(json_object_get(v, "width"));
+	p->height = (uint32_t)json_integer_value(json_object_get(v, "height"));
+	p->bytes = (uint64_t)json_integer_value(json_object_get(v, "bytes"));
+	return p->type != PICTURE_NONE;
+}
+
+unsigned
+task_json_pictures_read(const char *text, struct picture out[IMAGES_MAX])
+{
+	json_auto_t *root = parsed(text);
+	const json_t *list = json_object_get(root, "images");
+	unsigned n = 0;
+
+	for (size_t i = 0; i < json_array_size(list) && n < IMAGES_MAX; i++)
+		n += picture_read(json_array_get(list, i), &out[n]);
+	return n;
+}
+
+/* What the caller sees of them. */
+static json_t *
+images(const json_t *result, const char *base)
+{
+	const json_t *list = json_object_get(result, "images");
+	json_t *out = json_array();
+	char url[URL_BYTES], path[PICTURE_PATH];
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *v = json_array_get(list, i),
+			     *revised = json_object_get(v, "revised_prompt");
+		struct picture p;
+		json_t *o;
+
+		if (!picture_read(v, &p))
+			continue;
+		picture_path(&p, path);
+		(void)snprintf(url, sizeof(url), "%s%s", base, path);
+		o = json_pack("{s:s, s:s, s:s, s:o, s:I}", "id", p.id, "url", url, "type",
+			      picture_mime(p.type), "size",
+			      json_sprintf("%ux%u", p.width, p.height), "bytes",
+			      (json_int_t)p.bytes);
+		if (revised)
+			(void)json_object_set(o, "revised_prompt", (json_t *)revised);
+		(void)json_array_append_new(out, o);
+	}
+	return out;
+}
+
+/* ---- the object ---- */
+
+static json_t *
+progress(const struct task_record *t)
+{
+	json_auto_t *told = parsed(t->progress);
+	json_t *usual = json_object_get(told, "usual_s");
+	const char *stage = t->stage;
+
+	if (task_has_ended(t->status))
+		return json_null();
+	if (t->status != TASK_STARTED || !*stage)
+		stage = "queue";
+	return json_pack("{s:s, s:n, s:O}", "stage", stage, "percent", "usual_s",
+			 usual ? usual : json_null());
+}
+
+static json_t *
+urls(const struct task_record *t, const char *base)
+{
+	char self[URL_BYTES];
+
+	(void)snprintf(self, sizeof(self), "%s/v1/tasks/%s", base, t->id);
+	/* Cancelling is DELETE. */
+	return json_pack("{s:s, s:o, s:s}", "self", self, "events", json_sprintf("%s/events", self),
+			 "cancel", self);
+}
+
+json_t *
+task_json(const struct task_record *t, uint64_t position, const char *base)
+{
+	json_auto_t *result = parsed(t->result);
+	json_t *history = parsed(t->history), *error = parsed(t->error);
+	json_t *receipt = json_object_get(result, "receipt");
+
+	return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O, s:o, "
+			 "s:o, s:o}",
+			 "id", t->id, "object", "task", "status", task_status_name(t->status),
+			 "created", (json_int_t)(t->created_ms / 1000), "started",
+			 seconds(t->started_ms), "ended", seconds(t->ended_ms), "model",
+			 text_or_null(t->model), "provider", text_or_null(t->provider),
+			 "queue_position",
+			 position ? json_integer((json_int_t)position) : json_null(), "progress",
+			 progress(t), "attempts", history ? history : json_array(), "images",
+			 images(result, base), "receipt", receipt ? receipt : json_null(), "error",
+			 error ? error : json_null(), "request_id", text_or_null(t->request_id),
+			 "urls", urls(t, base));
+}
+
+/* ---- the end ---- */
+
+char *
+task_json_result(const struct image_job *job)
+{
+	json_t *list = task_json_pictures(job->call.images, job->call.nimages);
+	json_auto_t *o = json_pack("{s:o, s:o, s:s?}", "images", list, "receipt",
+				   receipt_json(&job->receipt), "mode", job->mode);
+
+	for (unsigned i = 0; i < job->call.nimages; i++)
+		if (job->call.revised_prompt[i])
+			(void)json_object_set_new(json_array_get(list, i), "revised_prompt",
+						  json_string(job->call.revised_prompt[i]));
+	return o ? json_dumps(o, JSON_COMPACT) : NULL;
+}
+
+char *
+task_json_error(const struct err *e, const char *request_id, const char *task_id)
+{
+	json_auto_t *o = error_json(e, LANG_EN, request_id);
+
+	(void)json_object_set_new(o, "task_id", json_string(task_id));
+	return o ? json_dumps(o, JSON_COMPACT) : NULL;
+}

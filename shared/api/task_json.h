@@ -1,0 +1,39 @@
+#ifndef EASEL_API_TASK_JSON_H
+#define EASEL_API_TASK_JSON_H
+/*
+ * task_json - a task's record and the object that callers see (contract, section 6)
+ *
+ * What the texts of struct task_record hold here:
+ *
+ *	request   the body as it was asked for, without its pictures
+ *	input     {"sources":[FILE…],"mask":FILE}, api/task_input.h
+ *	history   [{"n","provider","started","outcome","code"}…], as in the object
+ *	progress  {"usual_s","credential","images":[PICTURE…]}: what came so far of several
+ *	result    {"images":[PICTURE…],"receipt":{…},"mode"}; PICTURE: {"id","type","width","height","bytes",
+ *	          "revised_prompt"}.  No URLs: they are made for whoever asks
+ *	error     error_json(), English
+ *	callback  {"url","base","tries":[…]}, api/task_hook.h
+ */
+#include <jansson.h>
+
+#include "http/request.h"
+#include "job/image_run.h"
+#include "store/store_task.h"
+
+#define TASK_BASE_BYTES 512
+
+/*
+ * The object, as a new reference.  position: store_task_position(), 0: none; base: "http://host", as
+ * request_base_url() says.
+ */
+json_t *task_json(const struct task_record *t, uint64_t position, const char *base);
+
+/* The texts for the end of a job's task; the caller's (free), NULL: out of memory. */
+char *task_json_result(const struct image_job *job);
+char *task_json_error(const struct err *e, const char *request_id, const char *task_id);
+
+/* Pictures to and from "images". */
+json_t *task_json_pictures(const struct picture *p, unsigned n);
+unsigned task_json_pictures_read(const char *text, struct picture out[IMAGES_MAX]);
+
+#endif
