@@ -84,7 +84,7 @@ handoff_plan(struct request *r, const struct config *c, struct image_job *job,
 		return;
 	/* A stream is an answer that has begun: it goes on as one. */
 	wish->async = !job->rq->stream && read_prefer(request_header(r, "HTTP_PREFER"), &wait_s);
-	wish->due_us = end_us + HANDOFF_LATE_MS * 1000;
+	wish->due_us = end_us;
 	if (wish->async) {
 		int64_t at_us = begun_us + (wait_s > 0 ? wait_s : 0) * 1000000;
 

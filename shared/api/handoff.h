@@ -15,7 +15,6 @@
 
 #define HANDOFF_LEASE_MS 15000
 #define HANDOFF_KEEP_MS  (7 * 86400000LL) /* how long the task can be fetched */
-#define HANDOFF_LATE_MS  50  /* after the deadline: what ends by itself then has ended */
 #define HANDOFF_NOW_MS   700 /* for the store, while the client's answer waits for it */
 
 /* What is asked of this request's answer. */

@@ -251,11 +251,12 @@ run(struct stream *s, struct image_wait *w, struct err *e)
 }
 
 int
-image_stream(struct image_wait *w, struct err *e)
+image_stream(const struct image_wait *plan, struct err *e)
 {
-	struct image_job *job = w->job;
-	struct stream s = { .r = w->r,
-			    .g = w->g,
+	struct image_job *job = plan->job;
+	struct image_wait wait = *plan, *w = &wait;
+	struct stream s = { .r = plan->r,
+			    .g = plan->g,
 			    .job = job,
 			    .what = job->rq->nsources ? "image_edit" : "image_generation" };
 	int rc, said;

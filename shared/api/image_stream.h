@@ -13,9 +13,9 @@
 #include "api/image_wait.h"
 
 /*
- * Runs the job.  0: answered.  -1: *e is the answer when none has begun, else it was answered in band and
+ * Runs the job of *plan, as the caller of image_wait_run() fills it.  0: answered.  -1: *e is the answer when none has begun, else it was answered in band and
  * is for the log alone.
  */
-int image_stream(struct image_wait *w, struct err *e);
+int image_stream(const struct image_wait *plan, struct err *e);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "http/reply.h"
 #include "job/intent.h"
+#include "net/upstream.h"
 
 #define LOOK_US   1000000
 #define SETTLE_US 150000000 /* beyond the work's time: its end is written down */
@@ -38,10 +39,21 @@ deadline_error(const struct image_wait *w, struct err *e)
 	const char *provider = w->job->model->provider;
 
 	(void)err_set(e, ERR_DEADLINE, "waiting for the answer of %s", provider);
-	e->stage = "provider.wait";
+	e->stage = upstream_now();
+	if (!e->stage)
+		e->stage = "provider.wait"; /* between two exchanges, or on a WebSocket */
+	reply_book(w->r, LEDGER_PROVIDER);
 	e->may_have_been_billed = w->job->model->provider_conf->dialect != DIALECT_PREVIEW;
 	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", provider);
 	(void)snprintf(e->task_id, sizeof(e->task_id), "%s", w->handoff.task_id);
+}
+
+/* Pictures that came, for the error. */
+static json_t *
+came(const struct image_wait *w)
+{
+	return w->job->call.nimages ? json_pack("{s:o}", "images", image_common_list(w->r, w->job))
+				    : NULL;
 }
 
 static void
@@ -52,7 +64,7 @@ answer_now(struct image_wait *w)
 	if (!w->wish.async || answer_accepted(w, &e) < 0) {
 		deadline_error(w, &e);
 		if (!w->tell || !w->tell(w->self, &e))
-			reply_failure(w->r, &e);
+			reply_failure_with(w->r, &e, came(w));
 	}
 	log_info(request_id(w->r), "the answer has left, the work goes on%s%s",
 		 w->handoff.task_id[0] ? " as " : "", w->handoff.task_id);
@@ -89,6 +101,14 @@ due(struct image_wait *w)
 	answer_now(w);
 }
 
+/* May a provider have accepted it?  What this machine draws itself is nobody's. */
+static bool
+is_bought(const struct image_job *job)
+{
+	return job->intent && intent_stage_of(job->intent) >= INTENT_SUBMITTING &&
+	       !upstream_is_connecting() && job->model->provider_conf->dialect != DIALECT_PREVIEW;
+}
+
 /* Nobody is answered, but whoever asks again will be. */
 __attribute__((noinline)) static void
 left(struct image_wait *w)
@@ -99,8 +119,7 @@ left(struct image_wait *w)
 		log_info(request_id(w->r),
 			 "the client has left: what is bought is finished, nothing more is bought");
 	w->tick.forsaken = true;
-	if (!w->wish.due_us || !w->job->intent ||
-	    intent_stage_of(w->job->intent) < INTENT_SUBMITTING)
+	if (!w->wish.due_us || !is_bought(w->job))
 		return;
 	w->wish.due_us = 0;
 	request_may_last(w->r, w->job->late.at_us + SETTLE_US);
@@ -130,7 +149,7 @@ is_due(const struct image_wait *w, int64_t now_us)
 	const struct image_job *job = w->job;
 
 	return w->wish.due_us && now_us >= w->wish.due_us && job->intent &&
-	       (w->wish.async || intent_stage_of(job->intent) >= INTENT_SUBMITTING);
+	       (w->wish.async || is_bought(job));
 }
 
 static void
@@ -286,8 +305,6 @@ image_wait_done(struct image_wait *w, int rc, const struct err *e)
 	text = outcome_text(w->job, NULL, rc, e);
 	if (!w->repeat.noted && repeat_note(&w->repeat, "", &d, &why) < 0)
 		return;
-	if (gone)
-		repeat_finish(&w->repeat, status, text);
-	else
+	if (text)
 		repeat_settle_later(w->r, request_id(w->r), status, text);
 }

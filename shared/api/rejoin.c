@@ -141,6 +141,20 @@ are_there(struct image_wait *w)
 	return true;
 }
 
+/* Its habits are the answer's. */
+static void
+set_asked(struct image_wait *w)
+{
+	const struct config *c = w->g->config;
+	struct image_job *job = w->job;
+
+	if (!job->asked)
+		job->asked = config_model(c, job->model_asked ? job->model_asked
+							      : c->defaults.image_model);
+	if (!job->asked)
+		job->asked = job->model;
+}
+
 __attribute__((noinline)) static enum rejoined
 answer(struct image_wait *w, const struct idem_record *first, const struct known *k, struct err *e)
 {
@@ -159,11 +173,12 @@ answer(struct image_wait *w, const struct idem_record *first, const struct known
 		return REJOIN_FAILED;
 	}
 	outcome_read(outcome, w->g->config, w->job);
+	set_asked(w);
 	(void)snprintf(w->joined, sizeof(w->joined), "%s", first->request_id);
 	error = outcome_error(outcome, &status);
 	if (error)
 		return answer_failure(w, error, status, e);
-	if (!w->job->call.nimages || !are_there(w)) {
+	if (!w->job->call.nimages || !w->job->asked || !are_there(w)) {
 		w->job->call.nimages = 0;
 		(void)err_set(e, ERR_EXPIRED, "%s", "");
 		return REJOIN_FAILED;

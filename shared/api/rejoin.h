@@ -11,7 +11,7 @@
 #include "store/store_task.h"
 
 /* A retry without a key may be here before the first one's record is. */
-#define REJOIN_LOOK_MS (REPEAT_NOTE_MS + 400)
+#define REJOIN_LOOK_MS (REPEAT_NOTE_MS + 1100)
 
 enum rejoined {
 	REJOIN_FIRST,  /* it is no repetition */

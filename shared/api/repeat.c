@@ -143,6 +143,20 @@ look_by_key(struct repeat *p, struct idem_record *other, bool *found, struct err
 	return -1;
 }
 
+/*
+ * An answer that was taken, as far as is known, is no other request's.  Not every web server tells of a client
+ * that has left, so for as long as an SDK takes to come back it may be a retry's.
+ */
+static bool
+was_delivered(const struct idem_record *other)
+{
+	json_auto_t *o = other->done && other->answer ? json_loads(other->answer, 0, NULL) : NULL;
+
+	return o && !other->task_id[0] && !json_is_true(json_object_get(o, "left")) &&
+	       clock_wall_ms() - json_integer_value(json_object_get(o, "created")) * 1000 >
+		       REPEAT_TAKEN_MS;
+}
+
 static int
 look_by_body(struct repeat *p, struct idem_record *other, bool *found, struct err *e)
 {
@@ -150,7 +164,8 @@ look_by_body(struct repeat *p, struct idem_record *other, bool *found, struct er
 	    store_idem_by_body(request_store(p->r), request_principal(p->r)->id, p->hash, other,
 			       found, request_deadline(p->r), e) < 0)
 		return -1;
-	if (*found && (other->key[0] || !strcmp(other->request_id, request_id(p->r)))) {
+	if (*found && (other->key[0] || !strcmp(other->request_id, request_id(p->r)) ||
+		       was_delivered(other))) {
 		idem_record_done(other);
 		*found = false;
 	}
@@ -213,16 +228,32 @@ struct later {
 	char *text;
 };
 
+/* The outcome with one member more: its client has left, so it is still to be had. */
+static void
+mark_left(char **text)
+{
+	size_t n = strlen(*text);
+	char *marked = NULL;
+
+	if (n < 2 || asprintf(&marked, "%.*s,\"left\":true}", (int)(n - 1), *text) < 0)
+		return;
+	free(*text);
+	*text = marked;
+}
+
 static void
 settle_later(void *arg)
 {
 	struct later *l = arg;
 	struct store *store = request_store(l->r);
+	bool left = request_is_left(l->r);
 
-	if (!request_is_left(l->r))
-		drop(store, l->request_id);
-	else if (l->text)
+	if (l->text && left)
+		mark_left(&l->text);
+	if (l->text)
 		finish(store, l->request_id, l->status, l->text);
+	else if (!left)
+		drop(store, l->request_id);
 	free(l->text);
 	free(l);
 }

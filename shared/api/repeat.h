@@ -9,7 +9,7 @@
  *
  * With a key a record is written before anything is bought, and kept for REPEAT_KEEP_MS; it goes when
  * nothing was bought.  Without one, a record is written when the request has run for REPEAT_NOTE_MS or its
- * client has left, and goes when the client has its answer: quick requests write nothing.
+ * client has left, and counts for REPEAT_TAKEN_MS once the client has its answer: quick requests write nothing.
  *
  * "The same" is the same JSON, whatever the order of its members, and the same pictures: a form's text differs
  * from try to try.  Private to api/.  Logs.
@@ -23,7 +23,8 @@
 #define REPEAT_KEEP_MS (24 * 3600 * 1000LL)
 #define REPEAT_RETRY_MS \
 	(10 * 60 * 1000LL) /* beyond its end, without a key: SDKs try again at once */
-#define REPEAT_NOTE_MS 1000
+#define REPEAT_NOTE_MS  1000
+#define REPEAT_TAKEN_MS 10000
 
 struct repeat {
 	struct request *r;
@@ -56,8 +57,8 @@ int repeat_record(struct repeat *p, const char *task_id, struct idem_record *out
 void repeat_finish(struct repeat *p, int status, const char *text);
 void repeat_drop(struct repeat *p);
 /*
- * Once the answer has left: the record of request_id goes when the answer was taken; when the client had left, it
- * is finished with this text (NULL: it stays).
+ * Once the answer has left: the record of request_id is finished with this text; NULL: it goes, when the answer was
+ * taken.
  */
 void repeat_settle_later(struct request *r, const char *request_id, int status, const char *text);
 

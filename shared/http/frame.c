@@ -335,6 +335,12 @@ frame_complete_error(const struct request *r, struct err *e)
 void
 reply_failure(struct request *r, struct err *e)
 {
+	reply_failure_with(r, e, NULL);
+}
+
+void
+reply_failure_with(struct request *r, struct err *e, json_t *members)
+{
 	frame_complete_error(r, e);
 	if (e->detail[0] || err_status(e) >= 500)
 		log_warn(r->id, "%s: stage=%s provider=%s status=%d %s%s%s", err_code(e),
@@ -342,7 +348,8 @@ reply_failure(struct request *r, struct err *e)
 			 e->upstream.status, e->about, e->about[0] && e->detail[0] ? " " : "",
 			 e->detail);
 	if (!r->status)
-		reply_error(r, e);
+		reply_error_with(r, e, members);
+	json_decref(members);
 }
 
 void

@@ -73,6 +73,7 @@ void frame_close(struct frame *f);
 
 /* reply.c */
 void reply_error(struct request *r, const struct err *e);
+void reply_error_with(struct request *r, const struct err *e, json_t *members);
 
 #define SHED_EXTRA 64 /* threads beyond max_in_flight that only wait briefly and shed */
 

@@ -182,6 +182,16 @@ send_head(struct request *r, int status, const char *content_type, int64_t lengt
 	return 0;
 }
 
+void
+reply_book(struct request *r, enum ledger_item item)
+{
+	int64_t before_us = r->ledger.us[LEDGER_OTHER];
+
+	book_the_rest(r);
+	r->ledger.us[item] += r->ledger.us[LEDGER_OTHER] - before_us;
+	r->ledger.us[LEDGER_OTHER] = before_us;
+}
+
 int
 reply_begin(struct request *r, int status, const char *content_type, int64_t length_bytes,
 	    struct err *e)
@@ -298,9 +308,17 @@ error_json(const struct err *e, enum err_lang lang, const char *request_id)
 void
 reply_error(struct request *r, const struct err *e)
 {
+	reply_error_with(r, e, NULL);
+}
+
+void
+reply_error_with(struct request *r, const struct err *e, json_t *members)
+{
 	int status = err_status(e);
+	json_t *error = error_json(e, request_lang(r), r->id);
 	struct err ignored;
 
+	(void)json_object_update(error, members);
 	r->code = err_code(e);
 	if (status == 401)
 		reply_header(r, "www-authenticate", "Bearer");
@@ -310,7 +328,5 @@ reply_error(struct request *r, const struct err *e)
 		reply_header(r, "retry-after-ms", "%lld", (long long)r->grant.retry_ms);
 	if (!err_retry(e) && (status >= 500 || status == 429 || status == 409 || status == 408))
 		reply_header(r, "x-should-retry", "false");
-	(void)reply_json(r, status,
-			 json_pack("{s:o}", "error", error_json(e, request_lang(r), r->id)),
-			 &ignored);
+	(void)reply_json(r, status, json_pack("{s:o}", "error", error), &ignored);
 }

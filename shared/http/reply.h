@@ -31,11 +31,15 @@ int reply_end(struct request *r, struct err *e);
  * known so far; the handler tells the rest.
  */
 int reply_stream(struct request *r, const char *content_type, struct err *e);
+/* The time until now that was not booked yet was spent on this. */
+void reply_book(struct request *r, enum ledger_item item);
 /* The ledger in milliseconds, as server-timing has it, as a new reference: for the end of a stream. */
 json_t *reply_ledger(struct request *r);
 
 /* Answers with an error, where nothing was answered yet, and logs it: what the frame does with a handler's. */
 void reply_failure(struct request *r, struct err *e);
+/* The same with further members of the error; takes them over. */
+void reply_failure_with(struct request *r, struct err *e, json_t *members);
 
 /* The error object of the contract, as a new reference: for streams, tasks and tests. */
 json_t *error_json(const struct err *e, enum err_lang lang, const char *request_id);

@@ -46,7 +46,8 @@ on_stage(void *self, const char *stage)
 
 	intent_stage(job->intent, submits ? INTENT_SUBMITTING : INTENT_WAITING);
 	/* What leaves now may be accepted, and then it has more time. */
-	if (submits && job->late.at_us > job->deadline.at_us)
+	if (submits && job->late.at_us > job->deadline.at_us &&
+	    a->model->provider_conf->dialect != DIALECT_PREVIEW)
 		job->call.deadline = (struct deadline){ .at_us = job->late.at_us,
 							.first_us = job->deadline.at_us };
 	if (job->on_stage)

@@ -71,6 +71,12 @@ phase_of(const struct exchange *x)
 	return x->tls_us ? PHASE_TLS : PHASE_CONNECT;
 }
 
+const char *
+exchange_stage(const struct exchange *x)
+{
+	return x->rq->item == LEDGER_FETCH ? "fetch" : phases[phase_of(x)].stage;
+}
+
 void
 exchange_book(const struct exchange *x, CURLcode rc)
 {
@@ -231,7 +237,7 @@ exchange_sign(const struct exchange *x, struct err *e)
 		(void)snprintf(e->upstream.request_id, sizeof(e->upstream.request_id), "%s",
 			       x->head->request_id);
 	if (!e->stage)
-		e->stage = rq->item == LEDGER_FETCH ? "fetch" : phases[phase_of(x)].stage;
+		e->stage = exchange_stage(x);
 	/* Whose move it is does not depend on whether connect_timeout or the deadline came first. */
 	if (e->kind == ERR_DEADLINE && !e->party && phase_of(x) <= PHASE_TLS)
 		e->party = PARTY_NETWORK + 1;

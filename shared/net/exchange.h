@@ -9,6 +9,7 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 
+#include "net/handle_pool.h"
 #include "net/upstream.h"
 
 struct exchange {
@@ -20,6 +21,7 @@ struct exchange {
 	struct ledger *ledger;
 	struct err *e;
 	CURL *easy;
+	struct handle *handle;
 	const char *words; /* libcurl's own, for the log */
 	size_t head_bytes;
 	uint64_t body_at; /* of a body that is read piece by piece */
@@ -39,9 +41,8 @@ struct exchange {
 	bool begun;        /* the receiver's begin was called */
 	bool failed;       /* a callback filled *e */
 	bool forsaken;     /* not sent, because nobody waits for it any more */
-	int fd;            /* of a connection made for it; -1: none */
-	int64_t moved_us;  /* when on_progress() last saw bytes move, or was called first */
-	curl_off_t moved;  /* how many there were */
+	int64_t looked_us; /* when libcurl came by last */
+	curl_off_t moved;  /* how many bytes had moved then */
 	int64_t enough_us; /* since when the receiver has all it wants; 0: it has not */
 };
 
@@ -50,6 +51,9 @@ void exchange_ready(struct exchange *x);
 
 /* Would sending now be the second time, on a connection of its own?  Notes it in x->died. */
 bool exchange_may_not_repeat(struct exchange *x);
+
+/* Where it is: "provider.wait". */
+const char *exchange_stage(const struct exchange *x);
 
 /* Adds the call's times to the ledger. */
 void exchange_book(const struct exchange *x, CURLcode rc);

@@ -143,6 +143,7 @@ handle_new(enum upstream_policy policy)
 	if (!h)
 		return NULL;
 	h->policy = policy;
+	h->fd = -1;
 	h->easy = curl_easy_init();
 	if (!h->easy || options_set(h) != CURLE_OK) {
 		handle_free(h);

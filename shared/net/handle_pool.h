@@ -26,6 +26,7 @@ struct handle {
 	char *url; /* NULL: none */
 	CURLU *parsed;
 	bool tls;
+	int fd;                      /* of its newest connection; -1: none */
 	char *proxy;                 /* what CURLOPT_PROXY is set to; NULL: not set yet */
 	bool named_method;           /* CURLOPT_CUSTOMREQUEST is set */
 	char words[CURL_ERROR_SIZE]; /* libcurl's, for the log */

@@ -33,8 +33,8 @@
 
 #define LONG_WAIT_US 300000
 
-#define WAKE_MS  1000  /* how long libcurl waits at most before it calls on_progress() again */
-#define STILL_US 20000 /* nothing moved for so long: it had waited */
+#define STILL_US 950000
+#define WAKE_MS  1000 /* how long libcurl waits at most before it calls on_progress() again */
 
 static curl_version_info_data *
 version(void)
@@ -112,7 +112,7 @@ on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 	fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 	if (fd >= 0 && is_loopback(&a->addr))
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
-	x->fd = fd;
+	x->handle->fd = fd;
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -160,27 +160,53 @@ is_stalled(const struct exchange *x)
 	return x->rq->idle_ms > 0 && x->sending && clock_us() - x->heard_us > x->rq->idle_ms * 1000;
 }
 
+/* This thread's, while it runs. */
+static _Thread_local struct exchange *mine;
+
+const char *
+upstream_now(void)
+{
+	if (!mine)
+		return NULL;
+	exchange_book(mine, CURLE_OPERATION_TIMEDOUT);
+	return exchange_stage(mine);
+}
+
+bool
+upstream_is_connecting(void)
+{
+	return mine && !mine->repeatable && !mine->sending;
+}
+
+/* Does some of the answer lie in OpenSSL already?  Then its socket says nothing about it. */
+static bool
+has_unread(const struct exchange *x)
+{
+	struct curl_tlssessioninfo *tls = NULL;
+
+	if (!x->tls)
+		return false;
+	return curl_easy_getinfo(x->easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK || !tls ||
+	       !tls->internals || SSL_has_pending(tls->internals);
+}
+
 /*
- * libcurl comes by once a second while nothing happens.  What must not come late is waited for here then,
- * when the request has left and nothing moves: so nothing of an answer can lie unread in libcurl or TLS.
+ * libcurl comes by once a second while nothing happens.  What must not come late is waited for here then: when the
+ * request has left, and nothing has moved for so long that libcurl has just waited itself.
  */
 static void
 tick_in_time(struct exchange *x, curl_off_t moved, bool is_sent)
 {
-	int64_t now_us = clock_us(), due_ms = tick_due_ms();
-	struct pollfd p = { .fd = x->fd, .events = POLLIN };
+	struct pollfd p = { .fd = x->handle->fd, .events = POLLIN };
+	int64_t now_us = clock_us(), due_ms;
+	/* Not for less: what ends an answer without a byte of its body moves nothing either. */
+	bool still = moved == x->moved && x->looked_us && now_us - x->looked_us > STILL_US;
 
-	if (moved != x->moved || !x->moved_us) {
-		x->moved = moved;
-		x->moved_us = now_us;
+	x->moved = moved;
+	x->looked_us = now_us;
+	if (!still || !x->sending || !is_sent || p.fd < 0)
 		return;
-	}
-	if (!x->sending || !is_sent || now_us - x->moved_us < STILL_US)
-		return;
-	/* A kept connection's; of a new one libcurl tells only afterwards. */
-	if (p.fd < 0 && curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &p.fd) != CURLE_OK)
-		return;
-	for (; due_ms <= WAKE_MS && p.fd >= 0; due_ms = tick_due_ms()) {
+	while ((due_ms = tick_due_ms()) <= WAKE_MS && !has_unread(x)) {
 		if (poll(&p, 1, (int)due_ms) != 0)
 			return;
 		tick();
@@ -215,7 +241,7 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 		stack_trim();
 	}
 	tick();
-	tick_in_time(x, down + up, up >= (curl_off_t)x->rq->body_len);
+	tick_in_time(x, down + up + (curl_off_t)x->head_bytes, up >= (curl_off_t)x->rq->body_len);
 	return is_pointless(x) || has_lingered(x);
 }
 
@@ -429,9 +455,12 @@ call(struct exchange *x, struct err *e)
 	if (!h)
 		return -1;
 	x->tls = h->tls;
+	x->handle = h;
 	x->easy = h->easy;
 	x->words = h->words;
+	mine = x;
 	rc = perform(x, h, e);
+	mine = NULL;
 	if (rc < 0)
 		exchange_sign(x, e);
 	x->easy = NULL; /* from here on another thread may have it */
@@ -451,7 +480,6 @@ upstream_call(const struct upstream_req *req, const struct upstream_body *body,
 		.deadline = d,
 		.ledger = ledger,
 		.e = e,
-		.fd = -1,
 		.trim_after_us = LONG_WAIT_US,
 		.repeatable = !strcmp(req->method, "GET") || !strcmp(req->method, "HEAD"),
 	};

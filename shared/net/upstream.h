@@ -123,6 +123,14 @@ int upstream_call(const struct upstream_req *req, const struct upstream_body *bo
 		  struct err *e);
 
 /*
+ * From a tick, in the middle of this thread's exchange: where it is ("provider.wait"); its time so far is
+ * added to its ledger.  NULL: there is none.
+ */
+const char *upstream_now(void);
+/* Has nothing left yet that is no GET?  Not for a WebSocket. */
+bool upstream_is_connecting(void);
+
+/*
  * *out is `location` as a URL found at `base` means it ("/a.png", "//h/a", "b.png", "https://…").
  * 0, or -1: it is no URL or longer than `size`.
  */

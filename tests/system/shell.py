@@ -6,9 +6,9 @@ import subprocess
 from support import ROOT, SLOW
 
 # Those that hold for every deployment, whatever the web server.
-ANYWHERE = ("test-auth.sh", "test-chat-image.sh", "test-edits.sh", "test-grok.sh", "test-images.sh", "test-limits.sh",
-            "test-login.sh", "test-models.sh", "test-modelscope.sh", "test-novelai.sh", "test-paths.sh", "test-stream.sh",
-            "test-timeouts.sh")
+ANYWHERE = ("test-auth.sh", "test-chat-image.sh", "test-edits.sh", "test-grok.sh", "test-handoff.sh", "test-idempotency.sh",
+            "test-images.sh", "test-limits.sh", "test-login.sh", "test-models.sh", "test-modelscope.sh", "test-novelai.sh",
+            "test-paths.sh", "test-stream.sh", "test-timeouts.sh")
 SLOW_FAULT = "delay=3"  # with it a deployment's models have what SHELL_ENV names
 SHELL_ENV = {"SLOW_MODEL": f"gpt-image-1@{SLOW_FAULT}"}
 SHELL_LIMITS = {"requests_per_minute": 600, "images_per_day": 100_000}
