@@ -42,6 +42,8 @@ deadline_error(const struct image_wait *w, struct err *e)
 	e->stage = upstream_now();
 	if (!e->stage)
 		e->stage = "provider.wait"; /* between two exchanges, or on a WebSocket */
+	if (w->polls)
+		e->stage = "provider.poll";
 	reply_book(w->r, LEDGER_PROVIDER);
 	e->may_have_been_billed = w->job->model->provider_conf->dialect != DIALECT_PREVIEW;
 	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", provider);
@@ -63,8 +65,10 @@ answer_now(struct image_wait *w)
 
 	if (!w->wish.async || answer_accepted(w, &e) < 0) {
 		deadline_error(w, &e);
-		if (!w->tell || !w->tell(w->self, &e))
+		if (!w->tell || !w->tell(w->self, &e)) {
+			image_common_headers(w->r, w->job);
 			reply_failure_with(w->r, &e, came(w));
+		}
 	}
 	log_info(request_id(w->r), "the answer has left, the work goes on%s%s",
 		 w->handoff.task_id[0] ? " as " : "", w->handoff.task_id);
@@ -186,6 +190,7 @@ on_stage(void *self, const char *stage)
 {
 	struct image_wait *w = self;
 
+	w->polls = !strcmp(stage, "provider.wait");
 	if (w->handoff.begun && !strcmp(stage, "provider.submit") && !w->tick.forsaken &&
 	    !handoff_dispatch(&w->handoff, w->r, w->job))
 		w->tick.forsaken = true;
