@@ -1,79 +1,17 @@
 #include "access/fingerprint.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/cleanup.h"
-#include "base/id.h"
+#include "access/key_file.h"
 
-#define KEY_FILE     "fingerprint.key"
-#define KEY_BYTES    32
+#define KEY_BYTES    KEY_FILE_BYTES
 #define SHA256_BLOCK 64
 
 static unsigned char key[KEY_BYTES];
 static EVP_MD_CTX *keyed[2]; /* inner, outer; read-only once they are made */
-
-static int
-file_failed(struct err *e, const char *what)
-{
-	int saved = errno;
-
-	(void)err_set(e, ERR_CONFIG, KEY_FILE " in state_dir cannot be %s.", what);
-	err_detail(e, KEY_FILE ": %s", strerror(saved));
-	return -1;
-}
-
-/* 1 read, 0 there is none, -1 *e. */
-static int
-read_key(int dir, struct err *e)
-{
-	AUTO_FD int fd = openat(dir, KEY_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	unsigned char read_bytes[KEY_BYTES + 1];
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : file_failed(e, "read");
-	if (read(fd, read_bytes, sizeof(read_bytes)) != KEY_BYTES)
-		return err_set(e, ERR_CONFIG,
-			       KEY_FILE " in state_dir is damaged: it must be %d bytes "
-					"long. Remove it; a new one will be made.",
-			       KEY_BYTES);
-	memcpy(key, read_bytes, KEY_BYTES);
-	return 1;
-}
-
-/*
- * The file appears under its name whole, by link(), which does not replace: of processes that start at
- * once the first one's key stands, and all read that.
- */
-static int
-make_key(int dir, struct err *e)
-{
-	unsigned char fresh[KEY_BYTES];
-	char name[ID_TEXT + 32];
-	AUTO_FD int fd = -1;
-	int rc = -1;
-
-	id_make("." KEY_FILE ".", name, sizeof(name));
-	if (RAND_bytes(fresh, sizeof(fresh)) != 1)
-		return err_set(e, ERR_INTERNAL, "no random numbers");
-	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return file_failed(e, "made");
-	if (fchmod(fd, 0600) == 0 && write(fd, fresh, sizeof(fresh)) == sizeof(fresh) &&
-	    fsync(fd) == 0 && (linkat(dir, name, dir, KEY_FILE, 0) == 0 || errno == EEXIST))
-		rc = 0;
-	else
-		(void)file_failed(e, "made");
-	(void)unlinkat(dir, name, 0);
-	OPENSSL_cleanse(fresh, sizeof(fresh));
-	return rc;
-}
 
 /*
  * HMAC (RFC 2104) from two digests that have the key's blocks in them already: it stands in log lines of
@@ -101,20 +39,7 @@ prepare(struct err *e)
 int
 fingerprint_init(const char *state_dir, struct err *e)
 {
-	AUTO_FD int dir = -1;
-	int got;
-
-	if (mkdir(state_dir, 0700) < 0 && errno != EEXIST)
-		return file_failed(e, "made");
-	dir = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return file_failed(e, "read");
-	got = read_key(dir, e);
-	if (got == 0)
-		got = make_key(dir, e) < 0 ? -1 : read_key(dir, e);
-	if (got == 0)
-		return file_failed(e, "read");
-	return got < 0 ? -1 : prepare(e);
+	return key_file(state_dir, "fingerprint.key", key, e) < 0 ? -1 : prepare(e);
 }
 
 void
