@@ -159,6 +159,8 @@ add_programs(struct filling *f, const struct programs *p)
 		if (!strcmp(program_names[i], "fallback"))
 			fallback = p->path[i];
 	for (size_t i = 0; i < NPROGRAMS; i++) {
+		if (!program_listens(i))
+			continue;
 		add_of_program(f, "SOCKET", program_names[i], p->socket[i]);
 		add_of_program(f, "PROGRAM", program_names[i],
 			       p->path[i][0] ? p->path[i] : fallback);

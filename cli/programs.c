@@ -12,7 +12,7 @@
 const char *const program_names[NPROGRAMS] = { "health",       "fallback", "images-generations",
 					       "images-edits", "images",   "chat-completions",
 					       "models",       "login",    "task-create",
-					       "task-status",  "requests" };
+					       "task-status",  "requests", "task-worker" };
 
 /* What a program may see of our environment: no secret has a reason to be in any of these. */
 static const char *const passed_on[] = { "PATH",          "HOME",         "LANG",
@@ -73,6 +73,12 @@ find_command(const char *name, char *out)
 	return -1;
 }
 
+bool
+program_listens(size_t i)
+{
+	return strcmp(program_names[i], "task-worker") != 0;
+}
+
 int
 programs_find(struct programs *p, const struct state *s, struct err *e)
 {
@@ -111,7 +117,7 @@ programs_open(struct programs *p, const struct state *s, struct err *e)
 	if (programs_find(p, s, e) < 0)
 		return -1;
 	for (size_t i = 0; i < NPROGRAMS; i++) {
-		if (!p->path[i][0])
+		if (!p->path[i][0] || !program_listens(i))
 			continue;
 		p->fd[i] = unix_listen(p->socket[i], e);
 		if (p->fd[i] < 0)

@@ -129,7 +129,7 @@ list_children(struct serve *s)
 					   .listen_pid = s->listen_pid,
 					   .front = true };
 	for (size_t i = 0; i < NPROGRAMS; i++) {
-		if (s->programs.fd[i] < 0)
+		if (!s->programs.path[i][0])
 			continue;
 		s->children[n++] = (struct child){ .name = program_names[i],
 						   .argv = s->programs.argv[i],

@@ -293,20 +293,23 @@ check_mask(const struct edit *ed, struct err *e)
 }
 
 int
+edit_settle(struct edit *ed, struct image_engine *g, const struct deadline *d, struct err *e)
+{
+	if (source_clean(g->files, ed->sources, ed->nsources, "image", d, e) < 0 ||
+	    source_clean(g->files, &ed->mask, 1, "mask", d, e) < 0 || check_mask(ed, e) < 0)
+		return -1;
+	ed->rq.sources = ed->sources;
+	ed->rq.nsources = ed->nsources;
+	ed->rq.mask = ed->mask.type != PICTURE_NONE ? &ed->mask : NULL;
+	return 0;
+}
+
+int
 edit_read(struct request *r, struct image_engine *g, struct edit *out, struct err *e)
 {
 	int rc;
 
 	*out = (struct edit){ 0 };
 	rc = request_is_multipart(r) ? read_form(r, g, out, e) : read_json(r, g, out, e);
-	if (rc < 0 ||
-	    source_clean(g->files, out->sources, out->nsources, "image", request_deadline(r), e) <
-		    0 ||
-	    source_clean(g->files, &out->mask, 1, "mask", request_deadline(r), e) < 0 ||
-	    check_mask(out, e) < 0)
-		return -1;
-	out->rq.sources = out->sources;
-	out->rq.nsources = out->nsources;
-	out->rq.mask = out->mask.type != PICTURE_NONE ? &out->mask : NULL;
-	return 0;
+	return rc < 0 ? -1 : edit_settle(out, g, request_deadline(r), e);
 }

@@ -33,4 +33,10 @@ void edit_done(struct edit *ed);
 int edit_sources_json(json_t *body, struct image_engine *g, struct edit *out,
 		      const struct deadline *d, struct ledger *ledger, struct err *e);
 
+/*
+ * When the pictures are read: what they tell about their maker is taken out, and does the mask fit?  Then
+ * they are the request's.  0 or -1: ERR_VALUE, or as source_clean().
+ */
+int edit_settle(struct edit *ed, struct image_engine *g, const struct deadline *d, struct err *e);
+
 #endif

@@ -201,6 +201,11 @@ X(ERR_UP_AUTH, 502, "upstream_error", "upstream_auth_failed", PARTY_PROVIDER_CRE
   "{provider} 拒绝了网关的凭据（HTTP {status}）。{about}{said}", \
   "Your own key is fine. The operator must mend the provider's key.", \
   "您的密钥没有问题。请管理员更换供应商密钥。", "easel providers test {provider}") \
+X(ERR_OWN_CREDENTIAL, 401, "invalid_request_error", "provider_credential_refused", PARTY_CLIENT, 0, \
+  "{provider} refused the token, or the e-mail address and password, that came with the task (HTTP {status}).{said}", \
+  "{provider} 拒绝了任务所附的令牌或邮箱和密码（HTTP {status}）。{said}", \
+  "Copy the token again without spaces or line breaks, or log in anew; the account may be locked for a while.", \
+  "请重新复制令牌（不要带空格或换行），或重新登录；账户也可能被暂时锁定。", NULL) \
 X(ERR_UP_CHALLENGE, 502, "upstream_error", "upstream_challenge_page", PARTY_PROVIDER_POLICY, 0, \
   "{provider} answered HTTP {status} with a web page instead of JSON: its edge refused the " \
   "connection. That says nothing about the credential.", \

@@ -83,6 +83,7 @@ struct config {
 	} auth;
 	struct {
 		char *url;
+		int64_t keep_tasks_ms;
 	} store;
 	struct {
 		char *url;

@@ -88,6 +88,9 @@ static const struct row store_rows[] = {
 	{ "url", K_STRING, AT(store.url), "sqlite:easel.db", .flags = ROW_HIDE, .wrong = wrong_store,
 	  .help = "sqlite:FILE, within state_dir; redis://[user:password@]host[:port][/db] or "
 		  "redis+unix://[user:password@]/path[?db=N]: docs/redis.md" },
+	{ "keep_tasks", K_DURATION, AT(store.keep_tasks_ms), "7d", 0, YEARS,
+	  .help = "how long a task that has ended can be read; its pictures stay as [files] keep says; empty: "
+		  "for ever" },
 };
 
 static const struct row files_rows[] = {

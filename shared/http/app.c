@@ -25,16 +25,24 @@ static void
 help(const struct app *app)
 {
 	printf("%s - %s\n\n"
-	       "A FastCGI program of Easel: started by lighttpd, `easel serve`, spawn-fcgi or "
-	       "systemd\n"
-	       "with its listening socket as descriptor 0 (or by LISTEN_FDS).  Without one it "
-	       "answers\n"
-	       "the one CGI request in its environment.\n\n"
+	       "%s"
 	       "  --config FILE   the configuration (else $EASEL_CONFIG, ./easel.toml,\n"
 	       "                  /etc/easel/easel.toml)\n"
 	       "  --check         is the configuration usable?  Exit status 0 or 78\n"
-	       "  --help          this text\n\nRoutes:\n",
-	       app->name, app->summary);
+	       "  --help          this text\n",
+	       app->name, app->summary,
+	       app->work
+		       ? "A long-running program of Easel: started by `easel serve`, systemd or by "
+			 "hand;\nit listens nowhere.\n\n"
+		       : "A FastCGI program of Easel: started by lighttpd, `easel serve`, "
+			 "spawn-fcgi or "
+			 "systemd\n"
+			 "with its listening socket as descriptor 0 (or by LISTEN_FDS).  Without "
+			 "one it "
+			 "answers\n"
+			 "the one CGI request in its environment.\n\n");
+	if (!app->work)
+		printf("\nRoutes:\n");
 	for (const struct route *r = app->routes; r->method; r++)
 		printf("  %-6s %s%s\n", r->method, r->path,
 		       r->flags & ROUTE_OPEN ? "  (open)" : "");
@@ -151,13 +159,15 @@ serve_fastcgi(const struct app *app, const struct config *c, int listen_fd)
 	struct frame f = { .app = app, .config = c, .process = config_process(c, app->name) };
 	struct err e;
 
+	if (app->work)
+		f.process.idle_exit_ms = 0; /* it would wait for a connection then */
 	if (parent_is_lighttpd())
 		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (stats_open(&f.stats, c->state_dir, app->name, &e) < 0) {
 		log_error(NULL, "cannot start: %s", e.about);
 		return 1;
 	}
-	if (conn_library_init() < 0)
+	if (!app->work && conn_library_init() < 0)
 		return 1;
 	return prefork_run(&f, listen_fd);
 }
@@ -202,8 +212,8 @@ app_main(const struct app *app, int argc, char **argv)
 	if (check)
 		return 0;
 	log_init(app->name, (int)c->log.level, c->log.format == LOG_JSON);
-	fd = find_listening();
-	if (fd >= 0)
+	fd = app->work ? -1 : find_listening();
+	if (fd >= 0 || app->work)
 		return serve_fastcgi(app, c, fd);
 	if (!getenv("REQUEST_METHOD")) {
 		fprintf(stderr,

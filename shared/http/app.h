@@ -22,13 +22,15 @@ typedef int handler_fn(struct request *r, void *state, struct err *e);
 enum {
 	ROUTE_OPEN = 1 << 0,   /* needs no credential */
 	ROUTE_ERRORS = 1 << 1, /* also judges requests that no route matches: the fallback */
-	ROUTE_SPENDS = 1 << 2  /* can cost money: [limits] per key hold here */
+	ROUTE_SPENDS = 1 << 2, /* can cost money: [limits] per key hold here */
+	ROUTE_OLDER = 1 << 3   /* errors are {"success":false,"error","code","request_id"} */
 };
 
 struct route {
 	const char *method; /* "GET" takes HEAD too */
 	const char
-		*path; /* "/v1/models", "/v1/models/" followed by "*" takes the rest of the path */
+		*path; /* "/v1/models", "/v1/models/" followed by "*" takes the rest of the path; of two
+		          that fit the first one is taken */
 	handler_fn *handler;
 	unsigned scope; /* enum scope; 0: any key */
 	unsigned flags;
@@ -54,6 +56,18 @@ struct app {
 	/* In each worker, after fork, before threads.  NULL: nothing to do. */
 	int (*init)(void *state, const struct app_env *env, struct err *e);
 	void (*done)(void *state);
+	/*
+	 * Set: a program without routes or a listening socket, whose threads init() has started.  The frame
+	 * keeps its workers alive, retires them and tells them to leave all the same.
+	 */
+	const struct app_work *work;
+};
+
+struct app_work {
+	/* Take nothing new; `leaving`: what can still be given back is given back. */
+	void (*stop)(void *state, bool leaving);
+	unsigned (*in_hand)(void *state); /* threads that are still there: afterwards none shall be */
+	int64_t (*served)(void *state);   /* so far, for max_requests */
 };
 
 int app_main(const struct app *app, int argc, char **argv);

@@ -80,6 +80,9 @@ void reply_error_with(struct request *r, const struct err *e, json_t *members);
 /* pool.c: serves connections of `listen_fd` until the process is told to leave. */
 int pool_run(struct frame *f, int listen_fd, int parent_pipe);
 
+/* work.c: the same for a program whose threads find their work themselves. */
+int work_run(struct frame *f, int parent_pipe);
+
 /* stand_in.c: answers with *why, for some seconds, what no other worker takes. */
 void stand_in_run(struct frame *f, int listen_fd, const struct err *why);
 

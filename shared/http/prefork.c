@@ -66,11 +66,12 @@ worker_main(int pipe_fd, struct watchdog *board)
 		err_message(&e, LANG_EN, text, sizeof(text));
 		log_error(NULL, "cannot start: %s %s", text, e.detail);
 		f.stats = parent.frame->stats;
-		stand_in_run(&f, parent.listen_fd, &e);
+		if (!parent.app->work)
+			stand_in_run(&f, parent.listen_fd, &e);
 		_exit(1);
 	}
 	(void)__atomic_fetch_add(&f.stats->worker_starts, 1, __ATOMIC_RELAXED);
-	rc = pool_run(&f, parent.listen_fd, pipe_fd);
+	rc = parent.app->work ? work_run(&f, pipe_fd) : pool_run(&f, parent.listen_fd, pipe_fd);
 	/* Threads may still be at work when the drain time was too short: free nothing then. */
 	if (rc == 0)
 		frame_close(&f);

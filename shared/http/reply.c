@@ -305,6 +305,17 @@ error_json(const struct err *e, enum err_lang lang, const char *request_id)
 	return o;
 }
 
+/* What the service before this one answered, and its clients read. */
+static json_t *
+older_error(const struct request *r, const struct err *e)
+{
+	char message[1536];
+
+	err_message(e, request_lang(r), message, sizeof(message));
+	return json_pack("{s:b, s:s, s:s, s:s}", "success", 0, "error", message, "code",
+			 err_code(e), "request_id", r->id);
+}
+
 void
 reply_error(struct request *r, const struct err *e)
 {
@@ -317,6 +328,7 @@ reply_error_with(struct request *r, const struct err *e, json_t *members)
 	int status = err_status(e);
 	json_t *error = error_json(e, request_lang(r), r->id);
 	struct err ignored;
+	json_t *answer;
 
 	(void)json_object_update(error, members);
 	r->code = err_code(e);
@@ -328,5 +340,11 @@ reply_error_with(struct request *r, const struct err *e, json_t *members)
 		reply_header(r, "retry-after-ms", "%lld", (long long)r->grant.retry_ms);
 	if (!err_retry(e) && (status >= 500 || status == 429 || status == 409 || status == 408))
 		reply_header(r, "x-should-retry", "false");
-	(void)reply_json(r, status, json_pack("{s:o}", "error", error), &ignored);
+	if (r->route && (r->route->flags & ROUTE_OLDER)) {
+		answer = older_error(r, e);
+		json_decref(error);
+	} else {
+		answer = json_pack("{s:o}", "error", error);
+	}
+	(void)reply_json(r, status, answer, &ignored);
 }

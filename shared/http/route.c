@@ -18,6 +18,7 @@ static const struct endpoint {
 	{ "/v1/models", "GET", "lists the models" },
 	{ "/v1/models/*", "GET", "one model" },
 	{ "/v1/tasks", "GET, POST", "tasks" },
+	{ "/v1/tasks/*/events", "GET", "a task's way" },
 	{ "/v1/tasks/*", "GET, DELETE", "one task" },
 	{ "/v1/requests", "GET", "your requests" },
 	{ "/v1/requests/*", "GET", "one request" },
@@ -139,6 +140,25 @@ unescape_slashes(const char *s, char out[PATH_BYTES])
 	out[len] = '\0';
 }
 
+/* A route with its "*" in the middle: one segment stands there. */
+static bool
+matches_inside(const char *path, const char *route, char rest[PATH_BYTES])
+{
+	size_t before = strcspn(route, "*"), n;
+
+	if (strncmp(path, route, before) != 0)
+		return false;
+	n = strcspn(path + before, "/");
+	if (!n || strcmp(path + before + n, route + before + 1) != 0 ||
+	    memmem(path + before, n, "%2F", 3))
+		return false;
+	if (rest) {
+		memcpy(rest, path + before, n);
+		rest[n] = '\0';
+	}
+	return true;
+}
+
 bool
 path_matches(const char *path, const char *route, char rest[PATH_BYTES])
 {
@@ -149,6 +169,8 @@ path_matches(const char *path, const char *route, char rest[PATH_BYTES])
 		route += 3;
 		n -= 3;
 	}
+	if (route[n - 1] != '*' && strchr(route, '*'))
+		return matches_inside(path, route, rest);
 	if (route[n - 1] != '*') {
 		if (rest)
 			rest[0] = '\0';

@@ -25,7 +25,7 @@ int path_normalise(const char *target, char out[PATH_BYTES], struct err *e);
 /*
  * Does a normalised path lead to `route`?  A route that starts with "/v1/" answers without it and with
  * it any number of times; one that ends in "*" takes the rest, which goes to rest (may be NULL) with
- * "%2F" turned into "/", and must not be empty.  Any other "%2F" matches nothing.
+ * "%2F" turned into "/", and must not be empty; with the "*" in the middle it stands for one segment.  Any other "%2F" matches nothing.
  */
 bool path_matches(const char *path, const char *route, char rest[PATH_BYTES]);
 

@@ -92,6 +92,8 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 	degrade_init(&a->ask, job->rq, m, a->driver->caps(m->upstream_model));
 	key_turn_init(&a->turn, m);
 	job->mode = provider_mode(m, &g->config->image);
+	if (job->credential)
+		key_turn_only(&a->turn, &job->credential, job->password);
 	image_call_done(&job->call);
 	job->call = (struct image_call){ .rq = &a->ask.rq,
 					 .provider = p,
@@ -109,6 +111,10 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 					 .on_note = on_note,
 					 .self = a,
 					 .usage_total = -1 };
+	while (job->call.nimages < job->ncame) {
+		job->call.images[job->call.nimages] = job->came[job->call.nimages];
+		job->call.nimages++;
+	}
 	intent_release(job->intent); /* of the model before */
 	job->intent = intent_take(job->request_id, job->key_id, m->id, p->name);
 	return job->intent ? 0 : err_set(e, ERR_OVERLOADED, "no place left to note a job");
@@ -149,6 +155,17 @@ fit_into_time(struct attempts *a)
 		;
 }
 
+/* What a provider has accepted already is waited for, not asked for again. */
+static int
+ask(struct attempts *a, struct err *e)
+{
+	const char *resume = TAKE_PTR(a->job->resume);
+
+	if (resume && a->driver->resume)
+		return a->driver->resume(&a->job->call, resume, e);
+	return a->driver->generate(&a->job->call, e);
+}
+
 static int
 attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 {
@@ -167,7 +184,7 @@ attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 	job->attempts++;
 	key_turn_use(&a->turn, k);
 	start_us = clock_us();
-	rc = a->driver->generate(&job->call, e);
+	rc = ask(a, e);
 	if (job->call.mode)
 		job->mode = job->call.mode;
 	if (rc < 0) {

@@ -250,11 +250,17 @@ account_for(const struct image_job *job, struct err *e)
 }
 
 int
-image_run(struct image_engine *g, struct image_job *job, struct err *e)
+image_check(struct image_engine *g, struct image_job *job, struct err *e)
 {
 	if (resolve_model(g->config, job, e) < 0)
 		return -1;
-	if (choose_model(g, job, job->asked, e) < 0)
+	return choose_model(g, job, job->asked, e);
+}
+
+int
+image_run(struct image_engine *g, struct image_job *job, struct err *e)
+{
+	if (image_check(g, job, e) < 0)
 		return -1;
 	if (attempts_run(g, job, e) < 0 && ask_others(g, job, e) < 0)
 		return account_for(job, e);

@@ -54,11 +54,16 @@ struct image_job {
 	void (*on_stage)(void *self, const char *stage);
 	void (*on_upstream_id)(void *self, const char *id);
 	void *on_self;
+	/* Instead of the provider's own: a caller's account, or the key that began it.  NULL: the provider's. */
+	const char *credential, *password;
+	/* Work that a provider has accepted already: its name for it there; NULL: none.  And what came before. */
+	const char *resume;
+	const struct picture *came;
+	unsigned ncame;
 
 	/* Filled, as far as it got, whether it succeeded or not. */
-	const struct model_conf
-		*asked; /* what was asked for; its habits are the answer's.  A caller that
-	                                   knows it already sets it, an image model */
+	/* What was asked for; its habits are the answer's.  A caller that knows it already sets it, an image model. */
+	const struct model_conf *asked;
 	const struct model_conf *model; /* what was used: a fallback, when that is another */
 	struct receipt receipt;
 	unsigned attempts; /* calls made to providers */
@@ -72,6 +77,12 @@ struct image_job {
 	 */
 	struct intent *intent;
 };
+
+/*
+ * Would image_run() take it?  The model is found, what it cannot do is refused, and there is room; nothing
+ * is asked of a provider.  Sets job->asked.  0, or -1 with *e.
+ */
+int image_check(struct image_engine *g, struct image_job *job, struct err *e);
 
 /*
  * 0, or -1 with *e; then job->call.nimages pictures are there all the same, and where a provider's failure

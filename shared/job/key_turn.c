@@ -26,6 +26,14 @@ key_turn_init(struct key_turn *t, const struct model_conf *m)
 	}
 }
 
+void
+key_turn_only(struct key_turn *t, const char *const *credential, const char *password)
+{
+	t->keys = credential;
+	t->nkeys = 1;
+	t->password = password;
+}
+
 int64_t
 key_turn_wait_ms(const struct key_turn *t, unsigned k)
 {

@@ -25,6 +25,9 @@ struct key_turn {
 
 void key_turn_init(struct key_turn *t, const struct model_conf *m);
 
+/* Only this one is to be used, with its password where it is an e-mail address (NULL: it is none); borrowed. */
+void key_turn_only(struct key_turn *t, const char *const *credential, const char *password);
+
 /* How long until this key may be used, in milliseconds; -1: not in this request any more. */
 int64_t key_turn_wait_ms(const struct key_turn *t, unsigned k);
 /* Of all of them, the soonest. */

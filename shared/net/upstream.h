@@ -139,6 +139,12 @@ int upstream_url_join(const char *base, const char *location, char *out, size_t 
 /* Have both URLs the same scheme, host and port? */
 bool upstream_same_origin(const char *a, const char *b);
 
+/*
+ * May a URL that a user gives be called at all?  What the URL itself says: scheme, port, a number as its
+ * host.  A name is judged when it is resolved.  0 or -1: ERR_FETCH_REFUSED.
+ */
+int upstream_url_judge(const char *url, struct err *e);
+
 /* A receiver that collects up to out->max bytes and drops the rest silently. */
 struct upstream_body upstream_to_buf(struct buf *out);
 

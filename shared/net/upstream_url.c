@@ -1,11 +1,13 @@
 #include "net/upstream_url.h"
 
 #include <ctype.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/utf8.h"
+#include "net/address.h"
 
 static int
 refuse(struct err *e, enum upstream_policy policy, const char *why, const char *url)
@@ -98,6 +100,41 @@ upstream_same_origin(const char *a, const char *b)
 	struct err ignored;
 
 	return a && b && upstream_url_read(&one, a, UPSTREAM_PUBLIC, b, &ignored) == 0 && one.own;
+}
+
+/* Is the origin's host a number, in any of the forms that a resolver takes, that is not public? */
+static bool
+names_private(const char *origin)
+{
+	const char *host = strstr(origin, "://") + 3, *port = strrchr(origin, ':');
+	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL;
+	char text[ORIGIN_MAX];
+	bool private;
+	size_t n;
+
+	(void)snprintf(text, sizeof(text), "%.*s", (int)(port - host - (*host == '[')),
+		       host + (*host == '['));
+	n = strcspn(text, "]%");
+	text[n] = '\0';
+	if (n >= 9 && !strcmp(text + n - 9, "localhost") && (n == 9 || text[n - 10] == '.'))
+		return true;
+	if (getaddrinfo(text, NULL, &hints, &found) != 0)
+		return false;
+	private = !address_is_public(found->ai_addr);
+	freeaddrinfo(found);
+	return private;
+}
+
+int
+upstream_url_judge(const char *url, struct err *e)
+{
+	AUTO(upstream_url) u = { 0 };
+
+	if (upstream_url_read(&u, url, UPSTREAM_PUBLIC, NULL, e) < 0)
+		return -1;
+	return names_private(u.origin) ? err_set(e, ERR_FETCH_REFUSED, "its address is not public")
+				       : 0;
 }
 
 int

@@ -87,6 +87,11 @@ struct provider_driver {
 	 * is about that; that the pictures were billed is known.
 	 */
 	int (*generate)(struct image_call *call, struct err *e);
+	/*
+	 * The same for work that the provider has accepted under this id, in another process perhaps: that is
+	 * waited for, and only what lacks then is asked for.  NULL: nothing can be asked by an id.
+	 */
+	int (*resume)(struct image_call *call, const char *upstream_id, struct err *e);
 };
 
 /* Never NULL. */

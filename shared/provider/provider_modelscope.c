@@ -221,13 +221,15 @@ generate_one(struct image_call *call, const struct wish *w, struct err *e)
 }
 
 static int
-modelscope_generate(struct image_call *call, struct err *e)
+make_all(struct image_call *call, const char *accepted, struct err *e)
 {
 	unsigned want = call->rq->n < IMAGES_MAX ? call->rq->n : IMAGES_MAX;
 	struct wish w;
 
 	image_call_begin(call);
 	if (wish_read(call, &w, e) < 0)
+		return -1;
+	if (accepted && modelscope_wait(call, accepted, e) < 0)
 		return -1;
 	while (call->nimages < want) {
 		if (generate_one(call, &w, e) < 0)
@@ -237,9 +239,24 @@ modelscope_generate(struct image_call *call, struct err *e)
 	return 0;
 }
 
+static int
+modelscope_generate(struct image_call *call, struct err *e)
+{
+	return make_all(call, NULL, e);
+}
+
+static int
+modelscope_resume(struct image_call *call, const char *upstream_id, struct err *e)
+{
+	if (!modelscope_is_id(upstream_id))
+		return err_set(e, ERR_OUTCOME_UNKNOWN, "the task's id cannot be one");
+	return make_all(call, upstream_id, e);
+}
+
 const struct provider_driver provider_modelscope = {
 	.dialect = DIALECT_MODELSCOPE,
 	.caps = modelscope_caps,
 	.caps_row = modelscope_caps_row,
 	.generate = modelscope_generate,
+	.resume = modelscope_resume,
 };

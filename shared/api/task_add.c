@@ -1,0 +1,201 @@
+#include "api/task_add.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "access/fingerprint.h"
+#include "access/seal.h"
+#include "api/task_input.h"
+#include "api/task_json.h"
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "job/usual_time.h"
+#include "net/upstream.h"
+
+#define CALLBACK_URL_MAX 2048
+#define QUEUE_RETRY_S    30
+
+/* ---- lanes ---- */
+
+/* The only credential that a provider has, or NULL: it has several, and the line sorts them out. */
+static const char *
+only_credential(const struct provider_conf *p)
+{
+	if (p->api_keys.n)
+		return p->api_keys.n == 1 ? p->api_keys.v[0] : NULL;
+	if (p->token && *p->token)
+		return p->token;
+	return p->email ? p->email : "";
+}
+
+void
+task_lane(const struct model_conf *m, const struct task_account *account, char lane[TASK_LANE_TEXT])
+{
+	const struct provider_conf *p = m->provider_conf;
+	const char *credential = only_credential(p);
+	char folded[320], print[FINGERPRINT_TEXT];
+	size_t n = 0;
+
+	lane[0] = '\0';
+	if (account)
+		credential = account->token && *account->token ? account->token : account->email;
+	if (!credential || (p->concurrency != 1 && p->dialect != DIALECT_NOVELAI))
+		return;
+	/* An address means the same account however it is written. */
+	for (; credential[n] && n < sizeof(folded) - 1; n++)
+		folded[n] = strchr(credential, '@') ? (char)tolower((unsigned char)credential[n])
+						    : credential[n];
+	fingerprint(folded, n, print);
+	explicit_bzero(folded, sizeof(folded));
+	(void)snprintf(lane, TASK_LANE_TEXT, "%.64s:%s", p->name, print);
+}
+
+/* ---- what is asked for ---- */
+
+static bool
+has_pictures(const json_t *body)
+{
+	static const char *const names[] = { "image", "images", "mask" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const json_t *v = json_object_get(body, names[i]);
+
+		if (v && !json_is_null(v))
+			return true;
+	}
+	return false;
+}
+
+static int
+read_body(struct request *r, struct image_engine *g, struct edit *ed, struct err *e)
+{
+	if (!has_pictures(ed->body))
+		return image_params_read(ed->body, &ed->rq, &ed->model, e);
+	if (edit_sources_json(ed->body, g, ed, request_deadline(r), request_ledger(r), e) < 0)
+		return -1;
+	return edit_settle(ed, g, request_deadline(r), e);
+}
+
+static int
+judge_callback(const char *url, struct err *e)
+{
+	struct err why;
+
+	if (!url)
+		return 0;
+	if (strlen(url) >= CALLBACK_URL_MAX)
+		(void)err_set(&why, ERR_FETCH_REFUSED, "it is too long");
+	else if (upstream_url_judge(url, &why) == 0)
+		return 0;
+	(void)err_set(e, ERR_URL_NOT_ALLOWED, "%s", why.about);
+	(void)snprintf(e->param, sizeof(e->param), "callback_url");
+	return -1;
+}
+
+/* ---- the record ---- */
+
+static int
+seal_account(const struct task_account *a, struct task_record *t, struct err *e)
+{
+	json_t *o;
+	char *text;
+	int rc;
+
+	if (!a)
+		return 0;
+	o = a->token && *a->token
+		    ? json_pack("{s:s}", "token", a->token)
+		    : json_pack("{s:s, s:s}", "email", a->email, "password", a->password);
+	text = json_dumps(o, JSON_COMPACT);
+	rc = text ? seal(t->id, text, strlen(text), &t->secret, e)
+		  : err_set(e, ERR_INTERNAL, "out of memory");
+	seal_wipe(&text);
+	for (const char *name = "token"; name; name = strcmp(name, "token") ? NULL : "password") {
+		const json_t *v = json_object_get(o, name);
+
+		if (v)
+			explicit_bzero((char *)json_string_value(v), json_string_length(v));
+	}
+	json_decref(o);
+	return rc;
+}
+
+static char *
+callback_text(const struct request *r, const char *url)
+{
+	char base[TASK_BASE_BYTES];
+	json_auto_t *o = NULL;
+
+	if (!url)
+		return NULL;
+	request_base_url(r, base, sizeof(base));
+	o = json_pack("{s:s, s:s}", "url", url, "base", base);
+	return o ? json_dumps(o, JSON_COMPACT) : NULL;
+}
+
+static int
+fill(const struct request *r, const struct image_engine *g, const struct task_wish *wish,
+     const struct edit *ed, const struct model_conf *m, struct task_record *t, struct err *e)
+{
+	int64_t usual_ms = usual_time_ms(m->id, 0);
+	json_auto_t *progress = json_object();
+
+	id_make("task_", t->id, sizeof(t->id));
+	(void)snprintf(t->request_id, sizeof(t->request_id), "%s", request_id(r));
+	(void)snprintf(t->owner, sizeof(t->owner), "%s", request_principal(r)->id);
+	(void)snprintf(t->model, sizeof(t->model), "%s", m->id);
+	(void)snprintf(t->provider, sizeof(t->provider), "%s", m->provider);
+	task_lane(m, wish->account, t->lane);
+	t->created_ms = clock_wall_ms();
+	if (usual_ms)
+		(void)json_object_set_new(progress, "usual_s", json_integer(usual_ms / 1000));
+	/* What was meant when it was asked: a default may be another by the time it runs. */
+	(void)json_object_set_new(ed->body, "model", json_string(m->id));
+	t->request = json_dumps(ed->body, JSON_COMPACT);
+	t->progress = json_dumps(progress, JSON_COMPACT);
+	t->callback = callback_text(r, wish->callback_url);
+	if (!t->request || !t->progress || (wish->callback_url && !t->callback))
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	if (seal_account(wish->account, t, e) < 0)
+		return -1;
+	return task_input_save(g->config->state_dir, t->id, ed, &t->input, e);
+}
+
+static int
+store_it(const struct request *r, struct image_engine *g, struct store *store,
+	 const struct task_record *t, struct err *e)
+{
+	const struct task_add how = { .queue_length = (uint64_t)g->config->limits.queue_length };
+	bool added;
+
+	if (store_task_add(store, t, &how, NULL, &added, request_deadline(r), e) == 0)
+		return 0;
+	if (e->kind == ERR_RATE_LIMITED) {
+		if (!e->retry_after_s)
+			e->retry_after_s = QUEUE_RETRY_S;
+		e->stage = "queue";
+	}
+	/* After ERR_STORE it may stand there all the same: whoever runs it then finds no pictures. */
+	task_input_remove(g->config->state_dir, t);
+	return -1;
+}
+
+int
+task_add(struct request *r, struct image_engine *g, struct store *store,
+	 const struct task_wish *wish, struct task_record *t, struct err *e)
+{
+	AUTO(edit) ed = { .body = json_incref(wish->body) };
+	struct image_job job = { .rq = &ed.rq, .asked = wish->model };
+
+	*t = (struct task_record){ 0 };
+	if (judge_callback(wish->callback_url, e) < 0 || read_body(r, g, &ed, e) < 0)
+		return -1;
+	job.model_asked = ed.model;
+	if (image_check(g, &job, e) < 0 || request_images_take(r, ed.rq.n, e) < 0)
+		return -1;
+	if (fill(r, g, wish, &ed, job.asked, t, e) < 0 || store_it(r, g, store, t, e) < 0)
+		return -1;
+	request_images_came(r, ed.rq.n);
+	return 0;
+}

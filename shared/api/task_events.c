@@ -1,0 +1,93 @@
+#include "api/task_events.h"
+
+#include <string.h>
+
+#include "api/task_json.h"
+#include "base/cleanup.h"
+#include "http/sse.h"
+
+#define LOOK_MS 250 /* a client that has left, a comment that is due */
+
+struct watch {
+	struct request *r;
+	struct store *store;
+	struct sse sse;
+	char base[TASK_BASE_BYTES];
+	char *last; /* the object that was told last */
+};
+
+/* Tells the task when it has changed. */
+static int
+tell(struct watch *w, const struct task_record *t, struct err *e)
+{
+	json_auto_t *o = NULL;
+	uint64_t position = 0;
+	char *text;
+
+	if (!task_has_ended(t->status) && t->status != TASK_STARTED &&
+	    store_task_position(w->store, t->id, &position, request_deadline(w->r), e) < 0)
+		return -1;
+	o = task_json(t, position, w->base);
+	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	if (!text)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	if (w->last && !strcmp(w->last, text)) {
+		free(text);
+		return 0;
+	}
+	free(w->last);
+	w->last = text;
+	return sse_event(&w->sse, "task", text, e);
+}
+
+/* Until the task has ended, the client has left, or time is up. */
+static int
+follow(struct watch *w, struct task_record *t, struct err *e)
+{
+	const struct deadline *d = request_deadline(w->r);
+	struct deadline now = deadline_in_ms(0);
+	char id[sizeof(t->id)];
+	uint32_t seen = 0;
+	bool found = true;
+
+	memcpy(id, t->id, sizeof(id));
+	if (store_task_wait(w->store, TASK_WAIT_CHANGE, &seen, &now, e) < 0)
+		return -1;
+	for (;;) {
+		struct deadline soon = deadline_sooner(d, LOOK_MS);
+
+		task_record_done(t);
+		if (store_task_get(w->store, id, t, &found, d, e) < 0)
+			return -1;
+		if (!found || t->expired)
+			return err_set(e, ERR_EXPIRED, "task");
+		if (tell(w, t, e) < 0)
+			return -1;
+		if (task_has_ended(t->status))
+			return sse_event(&w->sse, "done", w->last, e);
+		if (deadline_over(d))
+			return 0;
+		if (store_task_wait(w->store, TASK_WAIT_CHANGE, &seen, &soon, e) < 0)
+			return -1;
+		if (!sse_keep_alive(&w->sse))
+			return err_set(e, ERR_GONE, "%s", "");
+	}
+}
+
+int
+task_events(struct request *r, struct store *store, struct task_record *t, struct err *e)
+{
+	struct watch w = { .r = r, .store = store };
+	int rc;
+
+	sse_init(&w.sse, r);
+	request_base_url(r, w.base, sizeof(w.base));
+	rc = follow(&w, t, e);
+	/* Time that is up while the store is asked is no failure of the stream. */
+	if (rc < 0 && deadline_over(request_deadline(r)) && w.sse.begun)
+		rc = 0;
+	if (rc < 0)
+		sse_error(&w.sse, e, NULL, NULL);
+	free(w.last);
+	return rc;
+}
