@@ -88,6 +88,7 @@ int print_json(json_t *doc);
 
 int cmd_serve(const struct command *c, int argc, char **argv);
 int cmd_config_check(const struct command *c, int argc, char **argv);
+int cmd_config_webhook_secret(const struct command *c, int argc, char **argv);
 int cmd_config_show(const struct command *c, int argc, char **argv);
 int cmd_config_reference(const struct command *c, int argc, char **argv);
 int cmd_providers_reference(const struct command *c, int argc, char **argv);

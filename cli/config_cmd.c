@@ -1,6 +1,7 @@
 /*
- * easel config: check, show, reference
+ * easel config: check, show, webhook-secret, reference
  */
+#include "api/task_hook.h"
 #include "cli.h"
 #include "tls.h"
 
@@ -75,5 +76,31 @@ cmd_config_reference(const struct command *c, int argc, char **argv)
 	if (n < 0)
 		return OPTIONS_EXIT(n);
 	config_reference_markdown(stdout);
+	return CLI_OK;
+}
+
+/* The secret that receivers of webhooks check signatures with. */
+int
+cmd_config_webhook_secret(const struct command *c, int argc, char **argv)
+{
+	const char *file = NULL;
+	bool json = false;
+	AUTO_PTR(config) conf = NULL;
+	const struct opt opts[] = { OPT_CONFIG(file), OPT_JSON(json), { NULL } };
+	int n = options_read(c, opts, argc, argv, NULL, 0), status;
+	char secret[HOOK_SECRET];
+	struct err e;
+
+	if (n < 0)
+		return OPTIONS_EXIT(n);
+	status = load_config(file, json, &conf);
+	if (status)
+		return status;
+	if (task_hook_init(conf->state_dir, &e) < 0)
+		return report(&e, json);
+	task_hook_secret(secret);
+	if (json)
+		return print_json(json_pack("{s:s}", "secret", secret));
+	(void)printf("%s\n", secret);
 	return CLI_OK;
 }

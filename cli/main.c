@@ -12,6 +12,8 @@
 static const struct command commands[] = {
 	{ "serve", "[--config FILE]", "Run the installation in the foreground", cmd_serve },
 	{ "config check", "[--config FILE] [--json]", "Check the configuration", cmd_config_check },
+	{ "config webhook-secret", "[--config FILE] [--json]",
+	  "Print the secret that webhooks are signed with", cmd_config_webhook_secret },
 	{ "config show", "[--config FILE] [--origin] [--json]",
 	  "Print the effective configuration, secrets masked", cmd_config_show },
 	{ "config reference", "", "Print the page of all settings as Markdown",

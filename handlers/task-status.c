@@ -37,7 +37,10 @@ find(struct request *r, struct store *s, const char *id, struct task_record *t, 
 		return -1;
 	if (!found || strcmp(t->owner, request_principal(r)->id) != 0)
 		return err_set(e, ERR_NOT_FOUND, "task");
-	return t->expired ? err_set(e, ERR_EXPIRED, "task") : 0;
+	/* Its time is over, whether or not somebody has tidied up since. */
+	if (t->expired || (t->expires_ms && t->expires_ms <= clock_wall_ms()))
+		return err_set(e, ERR_EXPIRED, "task");
+	return 0;
 }
 
 static int

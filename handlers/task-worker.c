@@ -24,6 +24,8 @@
 #define HOOK_PAUSE_MS  500
 #define SWEEP_EVERY_US (600 * 1000000LL)
 #define SWEEP_FILES    1000
+#define PRUNE_EVERY_US (60 * 1000000LL)
+#define PRUNE_AT_ONCE  500
 #ifdef EASEL_SANITIZED
 #define STACK_BYTES (1 << 20)
 #else
@@ -202,16 +204,33 @@ sweep(struct worker *w, int64_t *next_us)
 	(void)task_input_sweep(w->engine.config->state_dir, w->env.store, SWEEP_FILES, &d, &e);
 }
 
+/* Ended tasks whose time is over. */
+static void
+prune(struct worker *w, int64_t *next_us)
+{
+	struct deadline d = deadline_in_ms(STORE_MS);
+	uint64_t removed = 1;
+	struct err e;
+
+	if (clock_us() < *next_us)
+		return;
+	*next_us = clock_us() + PRUNE_EVERY_US;
+	while (removed && !stopping(w) && !deadline_over(&d))
+		if (store_prune(w->env.store, PRUNE_AT_ONCE, &removed, &d, &e) < 0)
+			return;
+}
+
 static void *
 hook_main(void *arg)
 {
 	struct worker *w = arg;
-	int64_t sweep_us = clock_us() + SWEEP_EVERY_US / 10;
+	int64_t sweep_us = clock_us() + SWEEP_EVERY_US / 10, prune_us = sweep_us;
 
 	while (!stopping(w)) {
 		if (task_hook_send(w->env.store))
 			continue;
 		sweep(w, &sweep_us);
+		prune(w, &prune_us);
 		usleep(HOOK_PAUSE_MS * 1000);
 	}
 	helper_ends(w);

@@ -1,22 +1,57 @@
 """Tasks end to end: taken in, run by the worker, read, listed, followed, cancelled; the older service's shapes."""
 import base64
+import concurrent.futures
 import json
 import os
 import re
+import signal
+import subprocess
+import tempfile
 import time
 import urllib.parse
 
 import pytest
 
-from support import (SLOW, Watch, expect_error, merge, modelscope, novelai, sim_config, wait_until)
+from support import (NOVELAI_TOKEN, SLOW, Watch, expect_error, merge, modelscope, novelai, sim_config, wait_until)
 
 TASK_ID = r"^task_[0-9a-hjkmnp-tv-z]{26}$"
 ENDED = ("SUCCESS", "FAILURE", "REVOKED")
+NAI = "nai-diffusion-4-5-full"
+FAULTS = ("delay=2", "delay=6", "status=401", "status=500", "code=moderation_blocked")
 
 
-@pytest.fixture(scope="module")
-def easel(start_easel, sim):
-    return start_easel(merge(sim_config(sim), {"limits": {"requests_per_minute": 0}}))
+def faulty(sim):
+    """Every provider, and models whose names say what goes wrong."""
+    return merge(sim_config(sim, FAULTS), {
+        "models": {**{f"{NAI}@{f}": {"provider": "novelai"} for f in ("delay=0.2", "delay=2", "delay=3", "delay=6")},
+                   "Qwen/Qwen-Image@task-seconds=6": {"provider": "modelscope"}},
+        "limits": {"requests_per_minute": 0}})
+
+
+@pytest.fixture(scope="session")
+def redis():
+    """A redis-server of the tests' own; the URL of its database."""
+    with tempfile.TemporaryDirectory(prefix="easel-redis-") as folder:
+        path = os.path.join(folder, "redis.sock")
+        process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", path, "--dir", folder, "--appendonly", "yes",
+             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: os.path.exists(path), 10, "redis-server")
+            yield f"redis+unix://{path}?db=0"
+        finally:
+            process.terminate()
+            process.wait(20 * SLOW)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def easel(request, start_easel, sim):
+    # An account of its own: the other installation may still be at work for that one.
+    config = merge(faulty(sim), {"providers": {"novelai": {"token": f"{NOVELAI_TOKEN}-{request.param}"}}})
+    if request.param == "redis":
+        config = merge(config, {"store": {"url": request.getfixturevalue("redis")}})
+    return start_easel(config)
 
 
 def create(easel, key=True, **members):
@@ -66,3 +101,409 @@ def test_a_task_is_taken_in_run_and_read(easel, sim):
     picture, = end["images"]
     assert easel.stored(picture["url"])[:4] == b"\x89PNG"
     assert len(watch.requests("generate")) == 1
+
+
+def data_url(data, kind="png"):
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
+
+
+def test_an_edit_starts_from_its_picture(easel, sim):
+    picture = easel.stored(ended(easel, create(easel))["images"][0]["url"])
+    watch = Watch(sim)
+    task = create(easel, prompt="the same at night", image=data_url(picture))
+    assert ended(easel, task)["status"] == "SUCCESS"
+    assert watch.requests("edit") or watch.requests("generate"), "it reached the provider"
+    assert not os.listdir(os.path.join(easel.state, "inputs")), "the input picture is removed at the end"
+
+
+def test_several_pictures_and_what_became_of_the_parameters(easel):
+    end = ended(easel, create(easel, n=3, model="Qwen/Qwen-Image", quality="high"))
+    assert end["status"] == "SUCCESS" and len({p["url"] for p in end["images"]}) == 3, end
+    assert end["receipt"]["quality"] == "dropped", end
+    assert end["model"] == "Qwen/Qwen-Image" and end["provider"] == "modelscope"
+
+
+def test_a_default_model_is_written_down_when_the_task_is_taken_in(easel):
+    assert ended(easel, create(easel, model=None))["model"] == "gpt-image-1"
+
+
+# ---- what is refused at once ----
+
+@pytest.mark.parametrize("members, status, code, param", [
+    ({"prompt": None}, 400, "missing_required_parameter", "prompt"),
+    ({"n": 11}, 400, "integer_above_max_value", "n"),
+    ({"size": "big"}, 400, "invalid_value", "size"),
+    ({"model": "nobody"}, 404, "model_not_found", "model"),
+    ({"model": "gpt-4o-mini"}, 400, "model_not_image", "model"),
+    ({"model": "dall-e-3", "image": "data:image/png;base64,AAAA"}, 400, "invalid_value", "image"),
+    ({"image": 7}, 400, "invalid_type", "image"),
+    ({"mask": "AAAA"}, 400, "missing_required_parameter", "images"),
+    ({"callback_url": 7}, 400, "invalid_type", "callback_url"),
+    ({"callback_url": "http://127.0.0.1/hook"}, 400, "url_not_allowed", "callback_url"),
+    ({"callback_url": "http://2130706433/hook"}, 400, "url_not_allowed", "callback_url"),
+    ({"callback_url": "http://[::1]/hook"}, 400, "url_not_allowed", "callback_url"),
+    ({"callback_url": "https://localhost/hook"}, 400, "url_not_allowed", "callback_url"),
+    ({"callback_url": "https://example.com:8443/hook"}, 400, "url_not_allowed", "callback_url"),
+    ({"callback_url": "ftp://example.com/hook"}, 400, "url_not_allowed", "callback_url"),
+    ({"callback_url": "https://a:b@example.com/"}, 400, "url_not_allowed", "callback_url"),
+    ({"callback_url": "https://example.com/" + "a" * 2048}, 400, "url_not_allowed", "callback_url"),
+])
+def test_what_can_be_judged_is_judged_when_it_is_taken_in(easel, sim, members, status, code, param):
+    watch = Watch(sim)
+    value = {"prompt": "a panda", "model": "gpt-image-1", **members}
+    answer = easel.post("/v1/tasks", {k: v for k, v in value.items() if v is not None})
+    expect_error(answer, status, code, param=param, party="client")
+    assert not watch.requests()
+
+
+def test_bodies_and_ids_that_are_none(easel):
+    expect_error(easel.post("/v1/tasks", b"{"), 400, "invalid_json")
+    for path in ("/v1/tasks/task_0", "/v1/tasks/" + "x" * 200, "/v1/tasks/task_0/events", "/v1/tasks/%27;drop"):
+        expect_error(easel.get(path), 404, "not_found")
+    expect_error(easel.request("DELETE", "/v1/tasks/task_0"), 404, "not_found")
+    expect_error(easel.request("PUT", "/v1/tasks/task_0"), 405, "method_not_allowed")
+    expect_error(easel.get("/v1/tasks/task_0/event"), 404, "endpoint_not_found")
+    expect_error(easel.get("/v1/tasks", key=False), 401, "missing_bearer_token")
+
+
+# ---- what the provider says ----
+
+@pytest.mark.parametrize("fault, code, billed", [
+    ("status=401", "upstream_auth_failed", False), ("code=moderation_blocked", "upstream_content_policy", False),
+    ("status=500", "upstream_failed", True)])
+def test_a_failure_is_told_and_never_tried_again_when_it_may_have_been_billed(easel, sim, fault, code, billed):
+    watch = Watch(sim)
+    task = create(easel, model=f"gpt-image-1@{fault}")
+    end = ended(easel, task)
+    error = end["error"]
+    assert (end["status"], error["code"], error["may_have_been_billed"]) == ("FAILURE", code, billed), end
+    assert error["task_id"] == task["id"] and error["request_id"] == end["request_id"]
+    assert end["attempts"][-1]["outcome"] == "failed" and end["attempts"][-1]["code"] == code
+    assert len(watch.requests("generate")) == 1
+
+
+# ---- cancelling ----
+
+def cancel(easel, task):
+    return easel.request("DELETE", path_of(task["urls"]["cancel"]))
+
+
+def test_a_task_that_waits_is_cancelled_and_never_sent(easel, sim):
+    watch = Watch(sim)
+    first = create(easel, model=f"{NAI}@delay=2")
+    second = create(easel, model=f"{NAI}@delay=2")
+    wait_until(lambda: watch.requests("generate"), 10, "the first task's call")
+    third = create(easel, model=f"{NAI}@delay=2")
+    assert [read(easel, t)["queue_position"] for t in (second, third)] == [1, 2]
+    answer = cancel(easel, second)
+    assert answer.status == 200 and answer.json["status"] == "REVOKED", answer
+    assert read(easel, third)["queue_position"] == 1
+    error = expect_error(cancel(easel, second), 409, "task_terminal")
+    assert "REVOKED" in error["message"]
+    assert cancel(easel, third).json["status"] == "REVOKED"
+    assert ended(easel, first)["status"] == "SUCCESS"
+    expect_error(cancel(easel, first), 409, "task_terminal")
+    assert len(watch.requests("generate")) == 1, "only the first was sent"
+
+
+def test_a_task_that_runs_is_cancelled_and_its_late_result_dropped(easel, sim):
+    watch = Watch(sim)
+    task = create(easel, model="gpt-image-1@delay=2")
+    wait_until(lambda: watch.requests("generate"), 10, "the call")
+    assert cancel(easel, task).json["status"] in ("STARTED", "REVOKED")
+    end = ended(easel, task)
+    assert end["status"] == "REVOKED" and end["images"] == [] and end["error"] is None, end
+    assert len(watch.requests("generate")) == 1
+
+
+# ---- lists, other keys, events ----
+
+def test_a_list_has_the_callers_tasks_newest_first(easel):
+    key = easel.run("keys", "create", "--name", "lister").stdout.strip()
+    tasks = [create(easel, key=key) for _ in range(5)]
+    for t in tasks:
+        wait_until(lambda: read(easel, t, key=key)["status"] == "SUCCESS", 20, "the end")
+    ids = [t["id"] for t in reversed(tasks)]
+
+    def page(query=""):
+        answer = easel.get("/v1/tasks" + query, key=key)
+        assert answer.status == 200 and answer.json["object"] == "list", answer
+        return [t["id"] for t in answer.json["data"]], answer.json["has_more"]
+
+    assert page() == (ids, False)
+    assert page("?limit=2") == (ids[:2], True)
+    assert page(f"?limit=2&after={ids[1]}") == (ids[2:4], True)
+    assert page(f"?limit=2&after={ids[3]}") == (ids[4:], False)
+    assert page("?limit=5") == (ids, False)
+    assert page("?status=SUCCESS") == (ids, False) and page("?status=PENDING") == ([], False)
+    for query, param in (("?limit=0", "limit"), ("?limit=101", "limit"), ("?status=done", "status")):
+        expect_error(easel.get("/v1/tasks" + query, key=key), 400, "invalid_value", param=param)
+    for path in (f"/v1/tasks/{ids[0]}", f"/v1/tasks/{ids[0]}/events"):
+        expect_error(easel.get(path), 404, "not_found")
+    expect_error(easel.request("DELETE", f"/v1/tasks/{ids[0]}"), 404, "not_found")
+    assert easel.get(f"/task_status/{ids[0]}").status == 404
+
+
+def test_events_tell_each_change_and_the_end(easel):
+    task = create(easel, model="gpt-image-1@delay=2")
+    answer = easel.get(path_of(task["urls"]["events"]))
+    assert answer.status == 200 and answer.header("content-type").startswith("text/event-stream"), answer
+    events = [(name, json.loads(data)) for name, data in sse_events(answer.body)]
+    names = [name for name, _ in events]
+    assert names[-1] == "done" and set(names[:-1]) == {"task"} and len(names) >= 3, names
+    states = [o["status"] for _, o in events]
+    assert states[-2:] == ["SUCCESS", "SUCCESS"] and "STARTED" in states, states
+    assert any(o["progress"] and o["progress"]["stage"] == "provider.submit" for _, o in events)
+    assert events[-1][1] == read(easel, task)
+
+
+def sse_events(body):
+    for block in body.decode().split("\n\n"):
+        lines = [line for line in block.split("\n") if line and not line.startswith(":")]
+        if lines:
+            yield lines[0].removeprefix("event: "), lines[1].removeprefix("data: ")
+
+
+# ---- the older service's shapes ----
+
+OLDER = {"auth_type": "token", "token": NOVELAI_TOKEN, "model": "nai-v4.5", "prompt": "一只可爱的猫咪，高清照片",
+         "negative_prompt": "模糊，低质量", "sampler": "k_euler_ancestral", "steps": 28, "scale": 11,
+         "resolution": "portrait"}
+
+
+def older(easel, **members):
+    value = {**OLDER, **members}
+    return easel.post("/generate", {k: v for k, v in value.items() if v is not None})
+
+
+def older_end(easel, task_id):
+    def look():
+        answer = easel.get("/task_status/" + task_id)
+        assert answer.status == 200, answer
+        if not answer.json["done"]:
+            assert answer.json == {"task_id": task_id, "status": answer.json["status"], "done": False}
+            assert answer.json["status"] in ("PENDING", "STARTED", "RETRY")
+        return answer.json if answer.json["done"] else None
+    return wait_until(look, 30, "the older task's end")
+
+
+def test_the_older_way_makes_a_picture_with_the_callers_token(easel, sim):
+    watch = Watch(sim)
+    token = "pst-sim-the-callers-own-token-0001"
+    answer = older(easel, token=f" \n{token}\r\n ")
+    assert answer.status == 200 and answer.json == {
+        "success": True, "task_id": answer.json["task_id"], "message": "图像生成任务已提交"}, answer
+    end = older_end(easel, answer.json["task_id"])
+    assert (end["status"], end["success"]) == ("SUCCESS", True), end
+    head, _, data = end["image_url"].partition(",")
+    assert head == "data:image/png;base64" and base64.b64decode(data, validate=True)[:4] == b"\x89PNG"
+    sent = watch.one()
+    assert sent["headers"]["authorization"].endswith(token), "trimmed, and not the gateway's own"
+    parameters = sent["body"]["parameters"]
+    assert (parameters["width"], parameters["height"], parameters["scale"], parameters["steps"]) == (832, 1216, 5.5, 28)
+    assert parameters["sampler"] == "k_euler_ancestral"
+
+
+def test_the_older_way_logs_in_and_starts_from_a_picture(easel, sim):
+    picture = easel.stored(ended(easel, create(easel))["images"][0]["url"])
+    before = sim.stats()["logins"]
+    answer = older(easel, auth_type="login", token=None, email=" user@example.com\n", password=" password123 \n",
+                   image=base64.b64encode(picture).decode(), strength=0.6, noise=0.1)
+    assert answer.status == 200, answer
+    assert older_end(easel, answer.json["task_id"])["success"] is True
+    assert sim.stats()["logins"] - before in (0, 1)
+
+
+@pytest.mark.parametrize("members, status, code", [
+    ({"auth_type": None}, 400, "missing_required_parameter"), ({"auth_type": "key"}, 400, "invalid_value"),
+    ({"token": None}, 400, "missing_required_parameter"), ({"token": "  \n"}, 400, "missing_required_parameter"),
+    ({"token": 7}, 400, "invalid_type"), ({"token": "pst-sim-a\nb"}, 400, "invalid_value"),
+    ({"auth_type": "login"}, 400, "missing_required_parameter"),
+    ({"auth_type": "login", "email": "user@example.com"}, 400, "missing_required_parameter"),
+    ({"prompt": None}, 400, "missing_required_parameter"), ({"steps": "28"}, 400, "invalid_type"),
+    ({"resolution": "tall"}, 400, "invalid_value"), ({"model": "nobody"}, 404, "model_not_found"),
+    ({"model": "gpt-image-1"}, 400, "invalid_value"), ({"image": "no picture"}, 400, "invalid_value")])
+def test_the_older_way_has_its_own_envelope_for_errors(easel, members, status, code):
+    answer = older(easel, **members)
+    assert answer.status == status, answer
+    assert set(answer.json) == {"success", "error", "code", "request_id"}, answer
+    assert answer.json["success"] is False and answer.json["code"] == code, answer
+    assert answer.json["request_id"] == answer.header("x-request-id")
+    assert NOVELAI_TOKEN not in answer.body.decode()
+
+
+def test_the_older_way_says_who_refused_the_callers_credential(easel):
+    answer = older(easel, token="not-a-novelai-token-0123456789")
+    end = older_end(easel, answer.json["task_id"])
+    assert (end["status"], end["success"]) == ("FAILURE", False) and "401" in end["error"], end
+    error = read(easel, {"id": answer.json["task_id"]})["error"]
+    assert error["code"] == "provider_credential_refused" and error["party"] == "client", error
+
+
+def test_the_older_way_needs_a_bearer_and_knows_its_tasks(easel):
+    for method, path in (("POST", "/generate"), ("GET", "/task_status/task_0"), ("GET", "/queue_status"),
+                         ("POST", "/cancel_task/task_0")):
+        answer = easel.request(method, path, key=False)
+        assert answer.status == 401 and answer.json["success"] is False, answer
+    for method, path in (("GET", "/task_status/task_0"), ("POST", "/cancel_task/task_0")):
+        answer = easel.request(method, path)
+        assert answer.status == 404 and answer.json["code"] == "not_found", answer
+    queue = easel.get("/queue_status")
+    assert queue.status == 200 and queue.json["success"] is True, queue
+    assert set(queue.json["queue_info"]) == {"total_pending", "running", "queue_length"}
+
+
+def test_the_older_way_cancels(easel, sim):
+    watch = Watch(sim)
+    create(easel, model=f"{NAI}@delay=2")
+    wait_until(lambda: watch.requests("generate"), 10, "the call that is in the way")
+    task_id = older(easel, token=easel.config["providers"]["novelai"]["token"]).json["task_id"]
+    assert easel.get("/queue_status").json["queue_info"]["total_pending"] >= 1
+    answer = easel.request("POST", "/cancel_task/" + task_id)
+    assert answer.status == 200 and answer.json["success"] is True and answer.json["message"], answer
+    end = older_end(easel, task_id)
+    assert (end["status"], end["success"]) == ("REVOKED", False), end
+    answer = easel.request("POST", "/cancel_task/" + task_id)
+    assert answer.status == 409 and answer.json["code"] == "task_terminal", answer
+
+
+# ---- one account at a time ----
+
+def test_an_accounts_tasks_run_one_at_a_time_and_hold_up_no_other(easel, sim):
+    accounts = ("pst-sim-account-number-one-0001", "pst-sim-account-number-two-0002")
+    many = [older(easel, token=accounts[0], model=f"{NAI}@delay=0.2").json["task_id"] for _ in range(20)]
+    few = [older(easel, token=accounts[1], model=f"{NAI}@delay=0.2").json["task_id"] for _ in range(5)]
+    for task_id in few:
+        assert older_end(easel, task_id)["success"] is True
+    pending = [t for t in many if easel.get("/task_status/" + t).json["status"] == "PENDING"]
+    assert pending, "the few were done before the many"
+    ends = []
+    for task_id in many:
+        assert older_end(easel, task_id)["success"] is True
+        ends.append(read(easel, {"id": task_id})["started"])
+    assert ends == sorted(ends), "first come, first served"
+    most = sim.stats()["max_generations_by_account"]
+    assert all(n == 1 for account, n in most.items() if any(a in account for a in accounts)) and most, most
+
+
+# ---- secrets ----
+
+def test_credentials_are_found_nowhere(easel, sim):
+    canaries = ["pst-sim-canary-token-5f1d0c7be2", "canary-password-93b1", "canary.address@example.org"]
+    watch = Watch(sim)
+    create(easel, model=f"{NAI}@delay=2")
+    wait_until(lambda: watch.requests("generate"), 10, "the call that is in the way")
+    one = older(easel, token=canaries[0]).json["task_id"]
+    two = older(easel, token=None, auth_type="login", email=canaries[2], password=canaries[1]).json["task_id"]
+
+    def search(when):
+        for folder, _, names in os.walk(easel.folder):
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.path.isfile(path):
+                    with open(path, "rb") as f:
+                        data = f.read()
+                    for c in canaries:
+                        assert c.encode() not in data, f"{c} in {path} {when}"
+        for p in easel.tree():
+            for c in canaries:
+                assert c not in p.command and c.encode() not in p.read("environ"), f"{c} in {p} {when}"
+
+    search("while they wait")
+    assert older_end(easel, one)["success"] is True
+    assert older_end(easel, two)["success"] is False
+    search("at the end")
+    for task_id in (one, two):
+        text = easel.get("/v1/tasks/" + task_id).body.decode() + easel.get("/task_status/" + task_id).body.decode()
+        assert not any(c in text for c in canaries)
+    assert not any(c in easel.log() for c in canaries)
+
+
+# ---- workers that die ----
+
+def kill_workers(easel):
+    """Every process of task-worker at once, its parents too."""
+    victims = easel.named("handlers/task-worker")
+    assert len(victims) == 3, victims  # a parent and two workers
+    for p in victims:
+        os.kill(p.pid, signal.SIGKILL)
+    wait_until(lambda: len(easel.named("handlers/task-worker")) == 3 and
+               not {p.pid for p in victims} & {p.pid for p in easel.named("handlers/task-worker")}, 20, "new workers")
+
+
+def test_what_a_killed_worker_had_in_hand_is_bought_once(easel, sim):
+    """Before it was sent: it is run.  After: it is gone on with where that can be, else said to be unknown."""
+    watch = Watch(sim)
+    accepted = create(easel, model="Qwen/Qwen-Image@task-seconds=6", prompt="accepted")
+    sent = create(easel, model="gpt-image-1@delay=6", prompt="sent", n=2)
+    wait_until(lambda: read(easel, accepted)["progress"]["stage"] == "provider.wait", 20, "the provider's task")
+    wait_until(lambda: len(watch.requests("generate")) == 2, 20, "both calls")
+    waits = create(easel, model=f"{NAI}@delay=3", prompt="waits")
+    wait_until(lambda: len(watch.requests("generate")) == 3, 20, "its call")
+    queued = create(easel, model=f"{NAI}@delay=0.2", prompt="queued")
+    kill_workers(easel)
+    assert {read(easel, t)["status"] for t in (accepted, sent, waits)} == {"STARTED"}
+    end = ended(easel, sent, 60)
+    assert (end["status"], end["error"]["code"]) == ("FAILURE", "outcome_unknown"), end
+    assert end["error"]["may_have_been_billed"] is True and end["attempts"][-1]["outcome"] == "worker_lost", end
+    end = ended(easel, waits, 60)
+    assert (end["status"], end["error"]["code"]) == ("FAILURE", "outcome_unknown"), end
+    end = ended(easel, accepted, 60)
+    assert end["status"] == "SUCCESS" and len(end["images"]) == 1, end
+    assert ended(easel, queued, 60)["status"] == "SUCCESS"
+    assert len(watch.requests("generate")) == 4, "each was bought once"
+
+
+def test_what_was_claimed_and_not_sent_is_run_by_the_next_worker(easel, sim):
+    """The account's slot is held by a synchronous request, so the worker waits with the task in hand."""
+    watch = Watch(sim)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(easel.generate, model=f"{NAI}@delay=6", response_format="url")
+        wait_until(lambda: watch.requests("generate"), 20, "the synchronous call")
+        task = create(easel, model=f"{NAI}@delay=0.2")
+        wait_until(lambda: read(easel, task)["status"] == "STARTED", 20, "the claim")
+        kill_workers(easel)
+        assert first.result().status == 200
+    end = ended(easel, task, 60)
+    assert end["status"] == "SUCCESS", end
+    assert len(watch.requests("generate")) == 2
+
+
+def test_workers_that_are_told_to_leave_give_back_what_was_not_sent(easel, sim):
+    watch = Watch(sim)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(easel.generate, model=f"{NAI}@delay=6", response_format="url")
+        wait_until(lambda: watch.requests("generate"), 20, "the synchronous call")
+        task = create(easel, model=f"{NAI}@delay=0.2")
+        running = create(easel, model="gpt-image-1@delay=2")
+        wait_until(lambda: len(watch.requests("generate")) == 2 and read(easel, task)["status"] == "STARTED", 20,
+                   "the claims")
+        parent, = [p for p in easel.named("handlers/task-worker") if p.parent == easel.process.pid]
+        os.kill(parent.pid, signal.SIGTERM)
+        # Long before its lease would have run out.
+        wait_until(lambda: read(easel, task)["status"] == "RETRY" or len(read(easel, task)["attempts"]) == 0 and
+                   read(easel, task)["queue_position"], 5, "the task's return to the queue")
+        assert first.result().status == 200
+    assert ended(easel, running)["status"] == "SUCCESS", "what was sent is finished"
+    assert ended(easel, task)["status"] == "SUCCESS"
+    assert len(watch.requests("generate")) == 3
+
+
+# ---- the rest of the settings ----
+
+def test_a_queue_that_is_full_and_tasks_that_have_expired(start_easel, sim):
+    easel = start_easel(merge(faulty(sim), {"limits": {"queue_length": 2}, "store": {"keep_tasks": "1s"},
+                                            "providers": {"novelai": {"token": NOVELAI_TOKEN + "-third"}}}))
+    watch = Watch(sim)
+    first = create(easel, model=f"{NAI}@delay=2")
+    wait_until(lambda: watch.requests("generate"), 20, "the call")
+    two = [create(easel, model=f"{NAI}@delay=0.2") for _ in range(2)]
+    answer = easel.post("/v1/tasks", {"prompt": "one more", "model": NAI})
+    error = expect_error(answer, 429, "rate_limited", party="client", stage="queue")
+    assert "queue" in error["message"] and int(answer.header("retry-after")) >= 1
+    answer = older(easel)
+    assert answer.status == 429 and answer.json["code"] == "rate_limited", answer
+    wait_until(lambda: easel.get("/v1/tasks/" + first["id"]).status == 410, 20, "its expiry")
+    expect_error(easel.get("/v1/tasks/" + first["id"]), 410, "expired")
+    assert easel.get("/task_status/" + first["id"]).json["code"] == "expired"
+    wait_until(lambda: easel.get("/v1/tasks/" + two[1]["id"]).status == 410, 20, "theirs")
