@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "http/reply.h"
 #include "job/intent.h"
+#include "job/picture_record.h"
 
 /* The caller has its answer. */
 static void
@@ -23,6 +24,7 @@ image_common_run(struct request *r, struct image_engine *g, struct image_job *jo
 		return -1;
 	rc = image_run(g, job, e);
 	request_after(r, forget, job->intent);
+	request_after(r, picture_note_write, picture_note_make(g->records, job, NULL));
 	request_images_came(r, job->call.nimages);
 	return rc;
 }

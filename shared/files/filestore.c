@@ -16,14 +16,15 @@
 #include "base/deadline.h"
 #include "base/id.h"
 
-#define FOLDER_MODE  0755 /* the web server, perhaps another user, reads it */
-#define PARENT_MODE  0700
-#define FILE_MODE    0644
-#define ROOM_AGE_US  100000
-#define LEFTOVER_S   3600 /* longer than any deadline and its grace */
-#define TEMP_PREFIX  "tmp-"
-#define NAME_SIZE    40 /* "tmp-" or an extension around an id */
-#define PROC_FD_SIZE 32 /* "/proc/self/fd/2147483647" */
+#define FOLDER_MODE   0755 /* the web server, perhaps another user, reads it */
+#define PARENT_MODE   0700
+#define FILE_MODE     0644
+#define ROOM_AGE_US   100000
+#define TEMP_PREFIX   "tmp-"
+#define FILES_PATH    "/files/"
+#define THUMBNAIL_END "-thumb.webp"
+#define NAME_SIZE     48 /* "tmp-", "-thumb" and an extension around an id */
+#define PROC_FD_SIZE  32 /* "/proc/self/fd/2147483647" */
 
 struct filestore {
 	int dir;
@@ -60,9 +61,15 @@ final_name(const struct picture *p, char out[NAME_SIZE])
 }
 
 void
+thumbnail_path(const struct picture *p, char out[THUMBNAIL_PATH])
+{
+	(void)snprintf(out, THUMBNAIL_PATH, FILES_PATH "%.*s" THUMBNAIL_END, PICTURE_ID - 1, p->id);
+}
+
+void
 picture_path(const struct picture *p, char out[PICTURE_PATH])
 {
-	(void)snprintf(out, PICTURE_PATH, "/files/%.*s.%s", PICTURE_ID - 1, p->id,
+	(void)snprintf(out, PICTURE_PATH, FILES_PATH "%.*s.%s", PICTURE_ID - 1, p->id,
 		       picture_extension(p->type));
 }
 
@@ -144,17 +151,21 @@ filestore_unnamed(struct filestore *fs, struct err *e)
 	return fd;
 }
 
-int
-filestore_publish(struct filestore *fs, int fd, const struct picture *p, struct err *e)
+static int
+publish(struct filestore *fs, int fd, const struct picture *p, const char *name, bool may_exist,
+	struct err *e)
 {
-	char temp[NAME_SIZE], name[NAME_SIZE];
+	char temp[NAME_SIZE];
 	int rc;
 
-	final_name(p, name);
 	temp_name(p->id, temp);
 	rc = fs->chmod ? fchmod(fd, FILE_MODE) : 0;
 	if (rc == 0)
 		rc = fs->unnamed ? link_unnamed(fs, fd, name) : rename_new(fs, temp, name);
+	if (rc < 0 && may_exist && errno == EEXIST) {
+		filestore_drop(fs, fd, p->id);
+		return 0;
+	}
 	if (rc < 0) {
 		(void)filestore_failed(fs, "publishing a file", errno, e);
 		filestore_drop(fs, fd, p->id);
@@ -162,6 +173,25 @@ filestore_publish(struct filestore *fs, int fd, const struct picture *p, struct 
 	}
 	(void)close(fd);
 	return 0;
+}
+
+int
+filestore_publish(struct filestore *fs, int fd, const struct picture *p, struct err *e)
+{
+	char name[NAME_SIZE];
+
+	final_name(p, name);
+	return publish(fs, fd, p, name, false, e);
+}
+
+int
+filestore_publish_thumbnail(struct filestore *fs, int fd, const struct picture *t,
+			    const struct picture *p, struct err *e)
+{
+	char path[THUMBNAIL_PATH];
+
+	thumbnail_path(p, path);
+	return publish(fs, fd, t, path + strlen(FILES_PATH), true, e);
 }
 
 void
@@ -215,7 +245,7 @@ remove_leftovers(struct filestore *fs)
 	while ((d = readdir(dir)))
 		if (!strncmp(d->d_name, TEMP_PREFIX, strlen(TEMP_PREFIX)) &&
 		    fstatat(fs->dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && st.st_mtime < now - LEFTOVER_S)
+		    S_ISREG(st.st_mode) && st.st_mtime < now - FILE_LEFTOVER_MS / 1000)
 			(void)unlinkat(fs->dir, d->d_name, 0);
 	(void)closedir(dir);
 }
@@ -393,4 +423,110 @@ filestore_remove(struct filestore *fs, const struct picture *p)
 		return;
 	final_name(p, name);
 	(void)unlinkat(fs->dir, name, 0);
+}
+
+bool
+filestore_has_thumbnail(struct filestore *fs, const struct picture *p)
+{
+	char path[THUMBNAIL_PATH];
+
+	thumbnail_path(p, path);
+	return id_is_valid(p->id) &&
+	       faccessat(fs->dir, path + strlen(FILES_PATH), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void
+filestore_remove_thumbnail(struct filestore *fs, const struct picture *p)
+{
+	char path[THUMBNAIL_PATH];
+
+	if (!id_is_valid(p->id))
+		return;
+	thumbnail_path(p, path);
+	(void)unlinkat(fs->dir, path + strlen(FILES_PATH), 0);
+}
+
+int64_t
+filestore_bytes(struct filestore *fs, const struct picture *p)
+{
+	char name[NAME_SIZE];
+	struct stat st;
+
+	if (!id_is_valid(p->id) || p->type == PICTURE_NONE)
+		return -1;
+	final_name(p, name);
+	return fstatat(fs->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
+		       ? st.st_size
+		       : -1;
+}
+
+/* ---- tidying up ---- */
+
+/* What a name says; the picture's id and type. */
+static enum file_kind
+kind_of(const char *name, struct picture *p)
+{
+	static const enum picture_type types[] = { PICTURE_PNG, PICTURE_JPEG, PICTURE_WEBP };
+	const char *rest = name + PICTURE_ID - 1;
+
+	*p = (struct picture){ .type = PICTURE_NONE };
+	if (!strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)))
+		return FILE_TEMPORARY;
+	if (strnlen(name, PICTURE_ID) < PICTURE_ID)
+		return FILE_OTHER;
+	memcpy(p->id, name, PICTURE_ID - 1);
+	if (!id_is_valid(p->id))
+		return FILE_OTHER;
+	if (!strcmp(rest, THUMBNAIL_END))
+		return FILE_THUMBNAIL;
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (*rest == '.' && !strcmp(rest + 1, picture_extension(types[i]))) {
+			p->type = types[i];
+			return FILE_PICTURE;
+		}
+	return FILE_OTHER;
+}
+
+int
+filestore_each(struct filestore *fs, void (*fn)(const struct file_found *f, void *arg), void *arg,
+	       struct err *e)
+{
+	int fd = openat(fs->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *d;
+	struct stat st;
+
+	if (!dir) {
+		int errnum = errno;
+
+		if (fd >= 0)
+			(void)close(fd);
+		(void)err_set(e, ERR_INTERNAL, "the pictures' folder cannot be read");
+		err_detail(e, "opendir: %s", strerrordesc_np(errnum));
+		return -1;
+	}
+	while ((d = readdir(dir))) {
+		struct file_found f;
+
+		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") ||
+		    fstatat(fs->dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		f.kind = kind_of(d->d_name, &f.picture);
+		if (!S_ISREG(st.st_mode))
+			f.kind = FILE_OTHER;
+		(void)snprintf(f.name, sizeof(f.name), "%s", d->d_name);
+		f.bytes = st.st_size;
+		f.picture.bytes = (uint64_t)st.st_size;
+		f.changed_ms = st.st_mtim.tv_sec * 1000LL + st.st_mtim.tv_nsec / 1000000;
+		fn(&f, arg);
+	}
+	(void)closedir(dir);
+	return 0;
+}
+
+void
+filestore_remove_found(struct filestore *fs, const struct file_found *f)
+{
+	if (f->kind != FILE_OTHER)
+		(void)unlinkat(fs->dir, f->name, 0);
 }

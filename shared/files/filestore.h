@@ -6,6 +6,7 @@
  * A picture is a file ID.EXT, mode 0644, that appears whole (link or rename from a temporary file on
  * the same file system) or not at all.  Thread-safe.  Does not log.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -46,6 +47,44 @@ void filestore_remove(struct filestore *fs, const struct picture *p);
 /* Writes "/files/ID.EXT" into out.  The part after "/files/" is the file's name in the folder. */
 #define PICTURE_PATH 48
 void picture_path(const struct picture *p, char out[PICTURE_PATH]);
+
+/*
+ * ---- thumbnails: ID-thumb.webp beside the picture ----
+ */
+#define THUMBNAIL_PATH 56
+void thumbnail_path(const struct picture *p, char out[THUMBNAIL_PATH]); /* "/files/…" */
+bool filestore_has_thumbnail(struct filestore *fs, const struct picture *p);
+void filestore_remove_thumbnail(struct filestore *fs, const struct picture *p);
+/*
+ * Gives the file of the picture t (filestore_create()) the name of p's thumbnail.  One that is there already
+ * stays.  0, or -1 as filestore_publish().
+ */
+int filestore_publish_thumbnail(struct filestore *fs, int fd, const struct picture *t,
+				const struct picture *p, struct err *e);
+
+/* ---- for tidying up: what lies in the folder ---- */
+
+enum file_kind {
+	FILE_PICTURE,
+	FILE_THUMBNAIL, /* of the picture with that id */
+	FILE_TEMPORARY, /* "tmp-…": in the making, or left by who died */
+	FILE_OTHER      /* none of ours: never touched */
+};
+struct file_found {
+	char name[64]; /* FILE_OTHER: cut off */
+	enum file_kind kind;
+	struct picture picture; /* FILE_PICTURE: id, type, bytes; FILE_THUMBNAIL: its picture's id */
+	int64_t bytes, changed_ms; /* wall clock */
+};
+#define FILE_LEFTOVER_MS 3600000 /* longer than any deadline and its grace: nobody writes it any more */
+
+/* Calls fn for each file, in no order.  -1: ERR_INTERNAL. */
+int filestore_each(struct filestore *fs, void (*fn)(const struct file_found *f, void *arg),
+		   void *arg, struct err *e);
+/* Removes it by its name, unless it is FILE_OTHER. */
+void filestore_remove_found(struct filestore *fs, const struct file_found *f);
+/* The file's size, or -1: there is none of that name. */
+int64_t filestore_bytes(struct filestore *fs, const struct picture *p);
 
 /* ---- for the sink: a picture that is not there yet ---- */
 

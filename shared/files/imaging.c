@@ -40,9 +40,8 @@ imaging_draw(struct filestore *fs, const struct imaging_draw *what, struct pictu
 /* From one stored picture to another. */
 static int
 stored_to_stored(struct filestore *fs, json_t *order, const char *doing, const struct picture *in,
-		 struct picture *out, const struct deadline *d, struct err *e)
+		 const struct imaging_result *result, const struct deadline *d, struct err *e)
 {
-	struct imaging_result result = { .stored = out };
 	AUTO_FD int fd = filestore_read(fs, in, e);
 	struct imaging_run r = { .order = order,
 				 .in = fd,
@@ -53,7 +52,7 @@ stored_to_stored(struct filestore *fs, json_t *order, const char *doing, const s
 				 .why = -1 };
 
 	if (fd >= 0)
-		return imaging_run(&r, fs, &result, d, e);
+		return imaging_run(&r, fs, result, d, e);
 	json_decref(order);
 	return imaging_failed(&r, e);
 }
@@ -66,7 +65,8 @@ imaging_convert(struct filestore *fs, const struct picture *in, enum picture_typ
 
 	if (compression >= 0)
 		(void)json_object_set_new(order, "quality", json_integer(compression));
-	return stored_to_stored(fs, order, "the picture was being converted", in, out, d, e);
+	return stored_to_stored(fs, order, "the picture was being converted", in,
+				&(struct imaging_result){ .stored = out }, d, e);
 }
 
 int
@@ -76,7 +76,8 @@ imaging_thumbnail(struct filestore *fs, const struct picture *in, uint32_t side,
 	json_t *order = json_pack("{s:s, s:I, s:s}", "op", "thumbnail", "side", (json_int_t)side,
 				  "format", picture_format(PICTURE_WEBP));
 
-	return stored_to_stored(fs, order, "the thumbnail was being made", in, out, d, e);
+	return stored_to_stored(fs, order, "the thumbnail was being made", in,
+				&(struct imaging_result){ .stored = out, .of = in }, d, e);
 }
 
 /* ---- input pictures ---- */

@@ -43,7 +43,8 @@ int imaging_convert(struct filestore *fs, const struct picture *in, enum picture
 
 /*
  * A small copy of a stored picture, a WebP whose sides are at most `side` (1 to 4096); never larger than
- * the picture is.  It is stored beside it, under an id of its own.  0 or -1 as imaging_convert().
+ * the picture is.  It is stored beside it as its thumbnail (files/filestore.h); *out has its own size and bytes
+ * under the picture's id.  0 or -1 as imaging_convert().
  */
 int imaging_thumbnail(struct filestore *fs, const struct picture *in, uint32_t side,
 		      struct picture *out, const struct deadline *d, struct err *e);

@@ -352,15 +352,20 @@ judge(const struct imaging_run *r, int status, struct err *e)
 }
 
 static int
-finish(struct sink *sink, const struct imaging_result *out, struct err *e)
+finish(struct sink *sink, struct filestore *fs, const struct imaging_result *out, struct err *e)
 {
 	struct picture p;
 	int fd;
 
-	if (!out->source)
+	if (!out->source && !out->of)
 		return sink_finish(sink, out->stored, e);
 	if (sink_take(sink, &p, &fd, e) < 0)
 		return -1;
+	if (out->of) {
+		*out->stored = p;
+		memcpy(out->stored->id, out->of->id, sizeof(p.id));
+		return filestore_publish_thumbnail(fs, fd, &p, out->of, e);
+	}
 	*out->source = (struct source){ fd, p.type, p.width, p.height, p.bytes };
 	return 0;
 }
@@ -382,7 +387,7 @@ run_in_turn(struct imaging_run *r, struct filestore *fs, const struct imaging_re
 		rc = run_read(r, piece, &sink, d, e);
 	if (rc == 0)
 		rc = judge(r, run_reap(r), e);
-	if (rc == 0 && finish(&sink, out, e) < 0)
+	if (rc == 0 && finish(&sink, fs, out, e) < 0)
 		rc = imaging_failed(r, e);
 	/* Before the turn is left: at most two helpers are alive. */
 	(void)run_reap(r);

@@ -22,9 +22,10 @@ struct imaging_run {
 	int out, why; /* a pipe's reading end; a memory file */
 };
 
-/* Where the picture goes: one of them, the other is NULL. */
+/* Where the picture goes: one of `stored` and `source`, the other is NULL. */
 struct imaging_result {
 	struct picture *stored;
+	const struct picture *of; /* `stored` is this one's thumbnail; NULL: it is a picture */
 	struct source *source;
 };
 

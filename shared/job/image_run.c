@@ -8,6 +8,7 @@
 #include "files/imaging.h"
 #include "job/attempts.h"
 #include "job/intent.h"
+#include "job/picture_record.h"
 #include "job/retry.h"
 #include "job/slots.h"
 #include "job/usual_time.h"
@@ -46,7 +47,8 @@ image_engine_open(struct image_engine *g, const struct config *c, const char *pr
 			   (uint64_t)c->limits.image_pixels, (uint64_t)c->files.max_bytes, e) < 0 ||
 	    imaging_init(e) < 0 || upstream_init(e) < 0 ||
 	    intent_open(c->state_dir, program, max_in_flight, e) < 0 ||
-	    slots_open(c->state_dir, e) < 0 || usual_time_open(c->state_dir, e) < 0)
+	    slots_open(c->state_dir, e) < 0 || usual_time_open(c->state_dir, e) < 0 ||
+	    picture_records_open(&g->records, store, e) < 0)
 		return -1;
 	return intent_recover(c->state_dir, end_lost_job, store, e) < 0 ? -1 : 0;
 }
@@ -54,6 +56,8 @@ image_engine_open(struct image_engine *g, const struct config *c, const char *pr
 void
 image_engine_done(struct image_engine *g)
 {
+	picture_records_free(g->records);
+	g->records = NULL;
 	usual_time_close();
 	slots_close();
 	intent_close();

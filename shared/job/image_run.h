@@ -23,6 +23,7 @@
 struct image_engine {
 	const struct config *config;
 	struct filestore *files;
+	struct picture_records *records; /* job/picture_record.h */
 };
 
 /*

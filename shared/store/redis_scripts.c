@@ -204,13 +204,18 @@ static const char lockout_fail[] =
 	"call('PEXPIRE', k, math.max(forget - t, 1))\n"
 	"return { count, till }\n";
 
-static const char usage_add[] =
+static const char usage_prelude[] =
 	/* day, key, model, requests, pictures, price */
-	"local k = P .. 'usage:' .. ARGV[1]\n"
-	"call('ZADD', P .. 'usage-days', 0, ARGV[1])\n"
-	"for i, what in ipairs({ 'r', 'p', 'm' }) do\n"
-	" call('HINCRBY', k, what .. cjson.encode({ ARGV[2], ARGV[3] }), ARGV[3 + i])\n"
-	"end\n"
+	"local function use()\n"
+	" local k = P .. 'usage:' .. ARGV[1]\n"
+	" call('ZADD', P .. 'usage-days', 0, ARGV[1])\n"
+	" for i, what in ipairs({ 'r', 'p', 'm' }) do\n"
+	"  call('HINCRBY', k, what .. cjson.encode({ ARGV[2], ARGV[3] }), ARGV[3 + i])\n"
+	" end\n"
+	"end\n";
+
+static const char usage_add[] =
+	"use()\n"
 	"return 1\n";
 
 static const char usage_sum[] =
@@ -235,16 +240,18 @@ static const char usage_sum[] =
 	"return out\n";
 
 static const char picture_add[] =
-	/* id, owner, created, bytes, pairs */
-	"local k = P .. 'picture:' .. ARGV[1]\n"
+	/* as usage_add, day "": nothing was used; id, owner, created, bytes, pairs */
+	"local id = ARGV[7]\n"
+	"local k = P .. 'picture:' .. id\n"
 	"if call('EXISTS', k) == 1 then return 0 end\n"
 	"local seq = call('INCR', P .. 'seq')\n"
-	"set(k, rest(5))\n"
+	"set(k, rest(11))\n"
 	"call('HSET', k, 'seq', seq)\n"
-	"call('ZADD', P .. 'pictures', seq, ARGV[1])\n"
-	"call('ZADD', P .. 'pictures:' .. ARGV[2], seq, ARGV[1])\n"
-	"call('ZADD', P .. 'pictures-made', ARGV[3], string.format('%015d', seq) .. ARGV[1])\n"
-	"call('INCRBY', P .. 'picture-bytes', ARGV[4])\n"
+	"call('ZADD', P .. 'pictures', seq, id)\n"
+	"call('ZADD', P .. 'pictures:' .. ARGV[8], seq, id)\n"
+	"call('ZADD', P .. 'pictures-made', ARGV[9], string.format('%015d', seq) .. id)\n"
+	"call('INCRBY', P .. 'picture-bytes', ARGV[10])\n"
+	"if ARGV[1] ~= '' then use() end\n"
 	"return 1\n";
 
 static const char picture_delete[] =
@@ -299,9 +306,9 @@ static const struct {
 	[SCRIPT_SESSION_GET] = { NULL, NULL, session_get },
 	[SCRIPT_SESSION_REVOKE] = { NULL, NULL, session_revoke },
 	[SCRIPT_LOCKOUT_FAIL] = { NULL, NULL, lockout_fail },
-	[SCRIPT_USAGE_ADD] = { NULL, NULL, usage_add },
+	[SCRIPT_USAGE_ADD] = { usage_prelude, NULL, usage_add },
 	[SCRIPT_USAGE_SUM] = { NULL, NULL, usage_sum },
-	[SCRIPT_PICTURE_ADD] = { NULL, NULL, picture_add },
+	[SCRIPT_PICTURE_ADD] = { usage_prelude, NULL, picture_add },
 	[SCRIPT_PICTURE_DELETE] = { picture_prelude, NULL, picture_delete },
 	[SCRIPT_PICTURE_OLDEST] = { picture_prelude, NULL, picture_oldest },
 };

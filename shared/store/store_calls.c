@@ -300,6 +300,13 @@ store_picture_add(struct store *s, const struct picture_record *p, const struct 
 }
 
 int
+store_picture_add_all(struct store *s, const struct picture_entry *v, size_t n,
+		      const struct deadline *d, struct err *e)
+{
+	return s->driver->usage->picture_add_all(s, v, n, d, e);
+}
+
+int
 store_picture_get(struct store *s, const char *id, struct picture_record *out, bool *found,
 		  const struct deadline *d, struct err *e)
 {

@@ -54,19 +54,42 @@ usage_sum(struct store *s, enum usage_by by, const char *since, const char *unti
 /* ---- pictures ---- */
 
 static int
-picture_add(struct store *s, const struct picture_record *p, const struct deadline *d,
-	    struct err *e)
+picture_add_used(struct store *s, const struct picture_record *p, const struct usage_record *u,
+		 const struct deadline *d, struct err *e)
 {
 	struct redis_args a;
 	int64_t n;
 
 	args_begin(&a, NULL);
+	arg_text(&a, u->day);
+	arg_text(&a, u->key_id);
+	arg_text(&a, u->model);
+	arg_i64(&a, u->requests);
+	arg_i64(&a, u->pictures);
+	arg_i64(&a, u->price_micro);
 	arg_text(&a, p->id);
 	arg_text(&a, p->owner);
 	arg_i64(&a, p->created_ms);
 	arg_i64(&a, p->bytes);
 	arg_record(&a, &picture_fields, p);
 	return redis_eval_i64(s, SCRIPT_PICTURE_ADD, &a, &n, d, e);
+}
+
+static int
+picture_add(struct store *s, const struct picture_record *p, const struct deadline *d,
+	    struct err *e)
+{
+	return picture_add_used(s, p, &(const struct usage_record){ .day = "" }, d, e);
+}
+
+static int
+picture_add_all(struct store *s, const struct picture_entry *v, size_t n, const struct deadline *d,
+		struct err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (picture_add_used(s, &v[i].picture, &v[i].used, d, e) < 0)
+			return -1;
+	return 0;
 }
 
 static int
@@ -160,6 +183,7 @@ const struct usage_driver redis_usage = {
 	.usage_add = usage_add,
 	.usage_sum = usage_sum,
 	.picture_add = picture_add,
+	.picture_add_all = picture_add_all,
 	.picture_get = picture_get,
 	.picture_delete = picture_delete,
 	.picture_list = picture_list,

@@ -79,6 +79,34 @@ picture_add(struct store *s, const struct picture_record *p, const struct deadli
 	return pool_write(sqlite_pool(s), picture_add_in, (void *)p, d, e);
 }
 
+struct picture_entries {
+	const struct picture_entry *v;
+	size_t n;
+};
+
+static int
+picture_add_all_in(struct sqlite_conn *c, void *arg, struct err *e)
+{
+	const struct picture_entries *p = arg;
+
+	for (size_t i = 0; i < p->n; i++) {
+		if (picture_add_in(c, (void *)&p->v[i].picture, e) < 0)
+			return -1;
+		if (sqlite3_changes(c->db) > 0 && usage_add_in(c, (void *)&p->v[i].used, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+picture_add_all(struct store *s, const struct picture_entry *v, size_t n, const struct deadline *d,
+		struct err *e)
+{
+	struct picture_entries p = { v, n };
+
+	return pool_write(sqlite_pool(s), picture_add_all_in, &p, d, e);
+}
+
 static int
 picture_get(struct store *s, const char *id, struct picture_record *out, bool *found,
 	    const struct deadline *d, struct err *e)
@@ -208,6 +236,7 @@ const struct usage_driver sqlite_usage = {
 	.usage_add = usage_add,
 	.usage_sum = usage_sum,
 	.picture_add = picture_add,
+	.picture_add_all = picture_add_all,
 	.picture_get = picture_get,
 	.picture_delete = picture_delete,
 	.picture_list = picture_list,

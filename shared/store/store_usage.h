@@ -51,6 +51,18 @@ int store_picture_get(struct store *s, const char *id, struct picture_record *ou
 int store_picture_delete(struct store *s, const char *id, const char *owner, bool *found,
 			 const struct deadline *d, struct err *e);
 
+/* A picture and what it adds to the sums. */
+struct picture_entry {
+	struct picture_record picture;
+	struct usage_record used;
+};
+/*
+ * Adds them in order, in SQLite all or none.  What is used counts when its picture is new, and with it or
+ * not at all: after -1 it may be done again.
+ */
+int store_picture_add_all(struct store *s, const struct picture_entry *v, size_t n,
+			  const struct deadline *d, struct err *e);
+
 struct picture_query {
 	const char *owner; /* NULL: everybody's */
 	const char *q;     /* stands in the prompt, letters A-Z alike; NULL or "": all */

@@ -318,8 +318,9 @@ class Easel:
         return descendants(self.process.pid)
 
     def named(self, word):
-        """Processes of the installation whose command line holds the word."""
-        return [p for p in self.tree() if word in p.command]
+        """Processes of the installation whose command line holds the word, or is the program "handlers/NAME"."""
+        exact = word.startswith("handlers/") and word != "handlers/"
+        return [p for p in self.tree() if (p.command.endswith(word) if exact else word in p.command)]
 
     # ---- its end ----
 

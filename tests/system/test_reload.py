@@ -19,7 +19,7 @@ from support import (BUILD, SLOW, Easel, alive, descendants, expect_error, merge
 
 from sim import certs
 
-PROGRAMS = ("images-generations", "images-edits", "chat-completions", "models", "login", "health", "fallback",
+PROGRAMS = ("images-generations", "images-edits", "chat-completions", "models", "images", "login", "health", "fallback",
             "task-create", "task-status", "task-worker")
 RELOADED = "reloaded: the programs"
 NOT_RELOADED = "not reloaded, the old configuration stays"

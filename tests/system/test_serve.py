@@ -14,7 +14,7 @@ import pytest
 from support import (EASEL, SLOW, Easel, Watch, adopt_orphans, alive, descendants, expect_error, merge, request,
                      sim_config, wait_until)
 
-PROGRAMS = ("images-generations", "images-edits", "chat-completions", "models", "login", "health", "fallback",
+PROGRAMS = ("images-generations", "images-edits", "chat-completions", "models", "images", "login", "health", "fallback",
             "task-create", "task-status", "task-worker")
 SECRET = "sk-sim-ServeTestProviderSecret0123456789"
 

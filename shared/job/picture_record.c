@@ -1,0 +1,373 @@
+#include "job/picture_record.h"
+
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "store/store_usage.h"
+
+#define WRITER_STACK_BYTES (256 * 1024)
+#define BATCH_MAX          256   /* pictures in one transaction */
+#define WRITE_MS           10000 /* for one */
+#define AGAIN_MS           1000  /* after one that failed */
+#define MICRO              1000000
+
+struct picture_note {
+	struct picture_note *next;
+	struct picture_records *records;
+	size_t n;
+	struct picture_entry v[];
+};
+
+struct picture_records {
+	struct store *store;
+	pthread_mutex_t lock;
+	pthread_cond_t moved; /* the writer waits for it */
+	struct picture_note *first, **last;
+	size_t waiting; /* pictures in the list */
+	bool running;   /* there is a writer */
+	bool idle;      /* … and it sleeps until something comes */
+	bool ending;
+	struct deadline end; /* once ending */
+	pthread_t writer;
+};
+
+/* ---- a note ---- */
+
+static void
+note_free(struct picture_note *n)
+{
+	for (size_t i = 0; n && i < n->n; i++)
+		picture_record_done(&n->v[i].picture);
+	free(n);
+}
+
+/* The text of a new reference; most requests have nothing to say there. */
+static char *
+take_text(json_t *o)
+{
+	char *text = json_object_size(o) ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(12))
+					 : strdup("{}");
+
+	json_decref(o);
+	return text;
+}
+
+static void
+fill_picture(struct picture_record *p, const struct image_job *job, unsigned i, const char *task_id,
+	     int64_t now_ms)
+{
+	const struct picture *from = &job->call.images[i];
+	char path[PICTURE_PATH];
+
+	picture_path(from, path);
+	(void)snprintf(p->id, sizeof(p->id), "%s", from->id);
+	(void)snprintf(p->file, sizeof(p->file), "%s", strrchr(path, '/') + 1);
+	(void)snprintf(p->owner, sizeof(p->owner), "%s", job->key_id);
+	(void)snprintf(p->request_id, sizeof(p->request_id), "%s", job->request_id);
+	(void)snprintf(p->task_id, sizeof(p->task_id), "%s", task_id ? task_id : "");
+	(void)snprintf(p->type, sizeof(p->type), "%s", picture_mime(from->type));
+	(void)snprintf(p->size, sizeof(p->size), "%ux%u", from->width, from->height);
+	(void)snprintf(p->model, sizeof(p->model), "%s", job->model->id);
+	(void)snprintf(p->provider, sizeof(p->provider), "%s", job->model->provider);
+	p->created_ms = now_ms;
+	p->bytes = (int64_t)from->bytes;
+	p->seed = job->rq->seed;
+}
+
+static void
+fill_used(struct usage_record *u, const struct image_job *job, unsigned i, int64_t now_ms)
+{
+	time_t now = (time_t)(now_ms / 1000);
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm))
+		(void)strftime(u->day, sizeof(u->day), "%Y-%m-%d", &tm);
+	(void)snprintf(u->key_id, sizeof(u->key_id), "%s", job->key_id);
+	(void)snprintf(u->model, sizeof(u->model), "%s", job->model->id);
+	u->requests = i == 0;
+	u->pictures = 1;
+	u->price_micro = llround(job->model->price * MICRO);
+}
+
+/* The texts, which are the same for all of them. */
+static int
+fill_texts(struct picture_note *n, const struct image_job *job)
+{
+	AUTO_FREE char *parameters = take_text(image_params_json(job->rq));
+	AUTO_FREE char *receipt = take_text(receipt_json(&job->receipt));
+
+	if (!parameters || !receipt)
+		return -1;
+	for (size_t i = 0; i < n->n; i++) {
+		struct picture_record *p = &n->v[i].picture;
+
+		p->prompt = strdup(job->rq->prompt ? job->rq->prompt : "");
+		p->parameters = strdup(parameters);
+		p->receipt = strdup(receipt);
+		if (!p->prompt || !p->parameters || !p->receipt)
+			return -1;
+	}
+	return 0;
+}
+
+struct picture_note *
+picture_note_make(struct picture_records *r, const struct image_job *job, const char *task_id)
+{
+	unsigned n = job->call.nimages;
+	int64_t now_ms = clock_wall_ms();
+	struct picture_note *note;
+
+	if (!n || !job->model)
+		return NULL;
+	note = calloc(1, sizeof(*note) + n * sizeof(note->v[0]));
+	if (note) {
+		note->records = r;
+		note->n = n;
+		for (unsigned i = 0; i < n; i++) {
+			fill_picture(&note->v[i].picture, job, i, task_id, now_ms);
+			fill_used(&note->v[i].used, job, i, now_ms);
+		}
+	}
+	if (note && fill_texts(note, job) == 0)
+		return note;
+	log_error(job->request_id, "no memory for the records of %u pictures, the first is %s", n,
+		  job->call.images[0].id);
+	note_free(note);
+	return NULL;
+}
+
+/* ---- writing ---- */
+
+static void
+forget(struct picture_note *n, const char *why)
+{
+	log_error(n->v[0].picture.request_id,
+		  "the records of %zu pictures are lost, the first is %s: %s", n->n,
+		  n->v[0].picture.id, why);
+	note_free(n);
+}
+
+/* The first of the list, or NULL; with the lock. */
+static struct picture_note *
+pop(struct picture_records *r)
+{
+	struct picture_note *n = r->first;
+
+	if (!n)
+		return NULL;
+	r->first = n->next;
+	if (!r->first)
+		r->last = &r->first;
+	r->waiting -= n->n;
+	n->next = NULL;
+	return n;
+}
+
+/* So many as fit into one transaction, as a list of their own; with the lock. */
+static struct picture_note *
+pop_batch(struct picture_records *r, size_t *pictures)
+{
+	struct picture_note *batch = NULL, **last = &batch;
+
+	for (*pictures = 0; r->first && (!batch || *pictures + r->first->n <= BATCH_MAX);) {
+		struct picture_note *n = pop(r);
+
+		*pictures += n->n;
+		*last = n;
+		last = &n->next;
+	}
+	return batch;
+}
+
+/* The list is lent: entries hold pointers, which are copied flat. */
+static int
+write_batch(struct picture_records *r, const struct picture_note *batch, size_t pictures,
+	    struct err *e)
+{
+	AUTO_FREE struct picture_entry *flat = malloc(pictures * sizeof(*flat));
+	struct deadline d = deadline_in_ms(WRITE_MS);
+	size_t n = 0;
+
+	if (!flat)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	for (const struct picture_note *note = batch; note; note = note->next) {
+		memcpy(flat + n, note->v, note->n * sizeof(*flat));
+		n += note->n;
+	}
+	return store_picture_add_all(r->store, flat, pictures, &d, e);
+}
+
+/* Waits, with the lock, until then at most; for the end, or (any) for whatever comes. */
+static void
+wait_until(struct picture_records *r, int64_t at_us, bool any)
+{
+	struct timespec at = { .tv_sec = at_us / 1000000, .tv_nsec = at_us % 1000000 * 1000 };
+
+	while (!r->ending && !(any && r->first)) {
+		if (any) {
+			r->idle = true;
+			(void)pthread_cond_wait(&r->moved, &r->lock);
+			r->idle = false;
+		} else if (pthread_cond_clockwait(&r->moved, &r->lock, CLOCK_MONOTONIC, &at) != 0) {
+			return;
+		}
+	}
+}
+
+static void
+batch_free(struct picture_note *batch)
+{
+	while (batch) {
+		struct picture_note *next = batch->next;
+
+		note_free(batch);
+		batch = next;
+	}
+}
+
+/* With the lock, which is left while it is written.  False: it could not be, and waits again. */
+static bool
+write_some(struct picture_records *r, bool *said)
+{
+	size_t pictures;
+	struct picture_note *batch = pop_batch(r, &pictures), **last = &batch;
+	struct err e;
+	int rc;
+
+	(void)pthread_mutex_unlock(&r->lock);
+	rc = write_batch(r, batch, pictures, &e);
+	if (rc < 0 && !*said)
+		log_error(batch->v[0].picture.request_id,
+			  "the records of %zu pictures cannot be written yet: %s %s", pictures,
+			  e.about, e.detail);
+	*said = rc < 0;
+	if (rc == 0)
+		batch_free(batch);
+	(void)pthread_mutex_lock(&r->lock);
+	if (rc == 0)
+		return true;
+	while (*last)
+		last = &(*last)->next;
+	*last = r->first;
+	if (!r->first)
+		r->last = last;
+	r->first = batch;
+	r->waiting += pictures;
+	return false;
+}
+
+static void *
+writer_main(void *arg)
+{
+	struct picture_records *r = arg;
+	bool said = false;
+
+	(void)pthread_mutex_lock(&r->lock);
+	while (r->first || !r->ending) {
+		int64_t begun_us = clock_us();
+		bool written = !r->first || write_some(r, &said);
+
+		if (r->ending && deadline_over(&r->end))
+			break;
+		if (r->ending && !written) {
+			(void)pthread_mutex_unlock(&r->lock);
+			(void)poll(NULL, 0, PICTURE_RECORD_EVERY_MS);
+			(void)pthread_mutex_lock(&r->lock);
+		}
+		if (!r->ending)
+			wait_until(r,
+				   begun_us + (written ? PICTURE_RECORD_EVERY_MS : AGAIN_MS) * 1000,
+				   false);
+		if (written)
+			wait_until(r, 0, true);
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+/* With the lock. */
+static void
+start_writer(struct picture_records *r)
+{
+	pthread_attr_t attr;
+	sigset_t all, before;
+
+	(void)sigfillset(&all);
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setstacksize(&attr, WRITER_STACK_BYTES);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	r->running = pthread_create(&r->writer, &attr, writer_main, r) == 0;
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	(void)pthread_attr_destroy(&attr);
+}
+
+void
+picture_note_write(void *arg)
+{
+	struct picture_note *n = arg, *lost = NULL;
+	struct picture_records *r;
+
+	if (!n)
+		return;
+	r = n->records;
+	(void)pthread_mutex_lock(&r->lock);
+	*r->last = n;
+	r->last = &n->next;
+	r->waiting += n->n;
+	if (r->waiting > PICTURE_RECORDS_MAX)
+		lost = pop(r);
+	if (!r->running)
+		start_writer(r); /* without a thread now the next note tries again, and the end */
+	else if (r->idle)
+		(void)pthread_cond_signal(&r->moved);
+	(void)pthread_mutex_unlock(&r->lock);
+	if (lost)
+		forget(lost, "too many wait for the store");
+}
+
+/* ---- beginning and end ---- */
+
+int
+picture_records_open(struct picture_records **out, struct store *store, struct err *e)
+{
+	struct picture_records *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	r->store = store;
+	r->last = &r->first;
+	(void)pthread_mutex_init(&r->lock, NULL);
+	(void)pthread_cond_init(&r->moved, NULL);
+	*out = r;
+	return 0;
+}
+
+void
+picture_records_free(struct picture_records *r)
+{
+	struct picture_note *n;
+
+	if (!r)
+		return;
+	(void)pthread_mutex_lock(&r->lock);
+	r->ending = true;
+	r->end = deadline_in_ms(PICTURE_RECORDS_END_MS);
+	(void)pthread_cond_signal(&r->moved);
+	(void)pthread_mutex_unlock(&r->lock);
+	if (r->running)
+		(void)pthread_join(r->writer, NULL);
+	else
+		(void)writer_main(r); /* there was no memory for a thread */
+	while ((n = pop(r)))
+		forget(n, "the store could not be reached");
+	(void)pthread_cond_destroy(&r->moved);
+	(void)pthread_mutex_destroy(&r->lock);
+	free(r);
+}
