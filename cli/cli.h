@@ -102,6 +102,9 @@ int cmd_users_list(const struct command *c, int argc, char **argv);
 int cmd_users_passwd(const struct command *c, int argc, char **argv);
 int cmd_users_disable(const struct command *c, int argc, char **argv);
 int cmd_users_enable(const struct command *c, int argc, char **argv);
+int cmd_files_prune(const struct command *c, int argc, char **argv);
+int cmd_files_verify(const struct command *c, int argc, char **argv);
+int cmd_usage(const struct command *c, int argc, char **argv);
 int cmd_db_migrate(const struct command *c, int argc, char **argv);
 int cmd_version(const struct command *c, int argc, char **argv);
 

@@ -36,6 +36,12 @@ static const struct command commands[] = {
 	{ "users disable", "EMAIL [--json]", "Shut a user out and end the user's sessions",
 	  cmd_users_disable },
 	{ "users enable", "EMAIL [--json]", "Let a disabled user in again", cmd_users_enable },
+	{ "files prune", "[--dry-run] [--json]",
+	  "Remove what is too old or too much, and what nobody needs any more", cmd_files_prune },
+	{ "files verify", "[--json]", "Compare the stored pictures with their records",
+	  cmd_files_verify },
+	{ "usage", "[--by key|model|day] [--since DAY] [--until DAY] [--json]",
+	  "Say how many pictures were made and what they cost", cmd_usage },
 	{ "db migrate", "[--json]", "Create or upgrade the tables of the store", cmd_db_migrate },
 	{ "version", "[--json]", "Print the version", cmd_version },
 };

@@ -204,6 +204,21 @@ ready(void *arg)
 	return true;
 }
 
+/* What runs now and then does so as the new configuration says, and soon: it may be about its limits. */
+static void
+set_pruner(struct serve *s)
+{
+	for (size_t i = 0; i < s->nchildren; i++) {
+		struct child *c = &s->children[i];
+
+		if (!c->now_and_then)
+			continue;
+		c->every_ms = s->conf->files.prune_every_ms;
+		if (!c->pid)
+			child_later(c, c->every_ms / 10);
+	}
+}
+
 static bool
 commit(void *arg)
 {
@@ -233,6 +248,7 @@ commit(void *arg)
 	n->conf = NULL;
 	(void)memcpy(s->state.files, n->state.files, sizeof(s->state.files));
 	s->supervisor.drain_ms = serve_drain_ms(s->conf);
+	set_pruner(s);
 	log_init("easel", (int)s->conf->log.level, s->conf->log.format == LOG_JSON);
 	reloading_done(n);
 	return front;

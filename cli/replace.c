@@ -41,7 +41,7 @@ begin(struct run *r)
 	for (size_t i = 0; i < r->s->n && r->settle_by_us; i++) {
 		struct child *c = &r->s->children[i];
 
-		if (c->front)
+		if (c->front || c->now_and_then)
 			continue;
 		if (asides_add(&r->old, c, i, &e) < 0) {
 			reload_abandon(r, e.about);

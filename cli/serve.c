@@ -113,6 +113,28 @@ prepare_front(struct serve *s, struct err *e)
 	return 0;
 }
 
+/* `easel files prune`, now and then: a process of its own, whatever it may take. */
+static struct child
+pruner(struct serve *s)
+{
+	ssize_t n = readlink("/proc/self/exe", s->self, sizeof(s->self) - 1);
+
+	s->self[n > 0 ? n : 0] = '\0';
+	s->prune_argv[0] = s->self;
+	s->prune_argv[1] = (char *)"files";
+	s->prune_argv[2] = (char *)"prune";
+	s->prune_argv[3] = (char *)"--log";
+	return (struct child){ .name = "files prune",
+			       .argv = s->prune_argv,
+			       .envp = s->programs.envp,
+			       .stdin_fd = -1,
+			       .stderr_fd = -1,
+			       .listen_fd = -1,
+			       .keep_fd = s->config_fd,
+			       .now_and_then = true,
+			       .every_ms = s->conf->files.prune_every_ms };
+}
+
 /* The web server first: it is ready by the time the programs are. */
 static size_t
 list_children(struct serve *s)
@@ -140,6 +162,7 @@ list_children(struct serve *s)
 						   .keep_fd = s->config_fd };
 		s->programs.fd[i] = -1; /* the supervisor closes it */
 	}
+	s->children[n++] = pruner(s);
 	return n;
 }
 

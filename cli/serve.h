@@ -32,7 +32,9 @@ struct serve {
 	char tls_seen[TLS_SEEN_BYTES];
 	char listen_pid[LISTEN_PID_TEXT];
 	char *front_argv[6], *front_envp[8];
-	struct child children[NPROGRAMS + 1];
+	char self[PATH_MAX]; /* this executable */
+	char *prune_argv[5];
+	struct child children[NPROGRAMS + 2]; /* the web server first, what prunes last */
 	size_t nchildren;
 	int64_t max_fds;
 	struct supervisor supervisor;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,6 +114,18 @@ child_died(struct child *c, int64_t now_us)
 	c->quick_deaths = now_us - c->started_us < QUICK_MS * 1000LL ? c->quick_deaths + 1 : 0;
 	c->pid = 0;
 	c->restart_at_us = now_us + restart_delay_ms(c->quick_deaths) * 1000;
+}
+
+void
+child_later(struct child *c, int64_t ms)
+{
+	int64_t us = ms * 1000, tenth = us / 10, spread = 0;
+	uint32_t random = 0;
+
+	/* Many installations on one machine shall not do it all at once. */
+	if (tenth && getrandom(&random, sizeof(random), GRND_NONBLOCK) == sizeof(random))
+		spread = (int64_t)random % (2 * tenth) - tenth;
+	c->restart_at_us = c->every_ms ? clock_us() + us + spread : 0;
 }
 
 /* This process adopts whatever its children leave behind (PR_SET_CHILD_SUBREAPER), so killing its

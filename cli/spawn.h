@@ -19,6 +19,8 @@ struct child {
 	int keep_fd;      /* keeps its number; or -1 */
 	char *listen_pid; /* with listen_fd: the variable in envp that is filled in, LISTEN_PID_TEXT */
 	bool front;       /* the web server: it ends first, by SIGINT */
+	bool now_and_then; /* runs to its end, again and again */
+	int64_t every_ms;  /* … that long after its end; 0: not at all */
 
 	pid_t pid; /* 0: not running */
 	int64_t started_us;
@@ -36,6 +38,9 @@ int child_start(struct child *c, struct err *e);
 
 /* Notes that it died: sets pid, quick_deaths and restart_at_us. */
 void child_died(struct child *c, int64_t now_us);
+
+/* Sets when one that runs now and then is started next: after a tenth of its time more or less than `ms`. */
+void child_later(struct child *c, int64_t ms);
 
 /* How long to wait before the next start after so many quick deaths in a row. */
 int64_t restart_delay_ms(unsigned quick_deaths);

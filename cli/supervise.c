@@ -116,6 +116,14 @@ note_death(struct run *r, struct child *c, int status)
 
 	run_describe(what, status);
 	child_died(c, clock_us());
+	if (c->now_and_then) {
+		child_later(c, c->every_ms);
+		if (r->phase == STOPPING || r->phase == GONE)
+			c->restart_at_us = 0;
+		if (status && r->phase == RUNNING)
+			log_warn(NULL, "%s %s", c->name, what);
+		return;
+	}
 	front_log_read(&r->log, r->s->log_fd); /* its last words come before ours */
 	if (r->phase == STARTING) {
 		log_error(NULL, "%s %s before it was ready", c->name, what);
@@ -156,7 +164,7 @@ note_child_death(struct run *r, struct child *c, int status)
 {
 	char why[128], what[64];
 
-	if (!r->settle_by_us || c->front) {
+	if (!r->settle_by_us || c->front || c->now_and_then) {
 		note_death(r, c, status);
 		return;
 	}
@@ -327,7 +335,10 @@ supervise(struct supervisor *s, int signal_fd)
 	r.probe.to_len = s->front->probe_len;
 	r.probe.tls = !strncmp(s->front->url, "https:", 6);
 	for (size_t i = 0; i < s->n && r.phase == STARTING; i++)
-		run_start(&r, &s->children[i]);
+		if (s->children[i].now_and_then) /* soon, for whoever restarts often */
+			child_later(&s->children[i], s->children[i].every_ms / 10);
+		else
+			run_start(&r, &s->children[i]);
 	while (tick(&r)) {
 		struct pollfd p[] = { { .fd = signal_fd, .events = POLLIN },
 				      { .fd = s->log_fd, .events = POLLIN },

@@ -31,22 +31,11 @@ struct images {
 
 /* ---- a picture ---- */
 
-static enum picture_type
-type_by_mime(const char *mime)
-{
-	static const enum picture_type types[] = { PICTURE_PNG, PICTURE_JPEG, PICTURE_WEBP };
-
-	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
-		if (!strcmp(picture_mime(types[i]), mime))
-			return types[i];
-	return PICTURE_NONE;
-}
-
 /* What the file store needs to know of it. */
 static struct picture
 picture_of(const struct picture_record *p)
 {
-	struct picture out = { .type = type_by_mime(p->type), .bytes = (uint64_t)p->bytes };
+	struct picture out = { .type = picture_by_name(p->file), .bytes = (uint64_t)p->bytes };
 
 	(void)snprintf(out.id, sizeof(out.id), "%.26s", p->id);
 	(void)num_size(p->size, 1, UINT32_MAX, &out.width, &out.height);

@@ -87,7 +87,7 @@ struct config {
 	} store;
 	struct {
 		char *url;
-		int64_t keep_ms, max_bytes;
+		int64_t keep_ms, max_bytes, prune_every_ms;
 	} files;
 	struct {
 		int64_t requests_per_minute, concurrent, images_per_day, queue_length;

@@ -466,7 +466,6 @@ filestore_bytes(struct filestore *fs, const struct picture *p)
 static enum file_kind
 kind_of(const char *name, struct picture *p)
 {
-	static const enum picture_type types[] = { PICTURE_PNG, PICTURE_JPEG, PICTURE_WEBP };
 	const char *rest = name + PICTURE_ID - 1;
 
 	*p = (struct picture){ .type = PICTURE_NONE };
@@ -479,12 +478,9 @@ kind_of(const char *name, struct picture *p)
 		return FILE_OTHER;
 	if (!strcmp(rest, THUMBNAIL_END))
 		return FILE_THUMBNAIL;
-	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
-		if (*rest == '.' && !strcmp(rest + 1, picture_extension(types[i]))) {
-			p->type = types[i];
-			return FILE_PICTURE;
-		}
-	return FILE_OTHER;
+	if (*rest == '.')
+		p->type = picture_by_name(rest);
+	return p->type != PICTURE_NONE ? FILE_PICTURE : FILE_OTHER;
 }
 
 int

@@ -30,6 +30,17 @@ picture_format(enum picture_type t)
 }
 
 enum picture_type
+picture_by_name(const char *file)
+{
+	const char *dot = strrchr(file, '.');
+
+	for (int t = PICTURE_PNG; dot && t <= PICTURE_WEBP; t++)
+		if (!strcmp(types[t].extension, dot + 1))
+			return (enum picture_type)t;
+	return PICTURE_NONE;
+}
+
+enum picture_type
 picture_by_format(const char *output_format)
 {
 	for (int t = PICTURE_PNG; t <= PICTURE_WEBP; t++)

@@ -22,6 +22,7 @@ struct picture {
 const char *picture_mime(enum picture_type t);      /* "image/png" */
 const char *picture_extension(enum picture_type t); /* "png", "jpeg" → "jpg", "webp" */
 const char *picture_format(enum picture_type t); /* OpenAI's output_format: "png" "jpeg" "webp" */
+enum picture_type picture_by_name(const char *file); /* by its ending; PICTURE_NONE: unknown */
 enum picture_type picture_by_format(const char *output_format); /* PICTURE_NONE: unknown */
 
 /* So much of its beginning decides: a JPEG may carry thumbnails, profiles and signatures of provenance

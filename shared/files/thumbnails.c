@@ -35,7 +35,8 @@ struct maker {
 bool
 thumbnail_is_needless(const struct picture *p)
 {
-	return p->width <= THUMBNAIL_SIDE && p->height <= THUMBNAIL_SIDE;
+	return (p->width <= THUMBNAIL_SIDE && p->height <= THUMBNAIL_SIDE) ||
+	       p->bytes <= THUMBNAIL_NO_BYTES;
 }
 
 /* ---- with the lock ---- */

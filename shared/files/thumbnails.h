@@ -14,6 +14,7 @@
 #include "files/filestore.h"
 
 #define THUMBNAIL_SIDE       512 /* pixels */
+#define THUMBNAIL_NO_BYTES   65536 /* a picture of no more is small enough as it is */
 #define THUMBNAIL_MS         10000 /* for one */
 #define THUMBNAILS_QUEUE_MAX 256   /* that wait to be made; further ones are left for the next time */
 

@@ -44,7 +44,7 @@ static const char picture_prelude[] =
 	" local h = call('HMGET', k, 'owner', 'seq', 'bytes')\n"
 	" call('ZREM', P .. 'pictures', id)\n"
 	" call('ZREM', P .. 'pictures:' .. (h[1] or ''), id)\n"
-	" call('ZREM', P .. 'pictures-made', string.format('%015d', int(h[2])) .. id)\n"
+	" call('ZREM', P .. 'pictures-made', (h[2] or '') .. id)\n"
 	" call('DECRBY', P .. 'picture-bytes', int(h[3]))\n"
 	" call('DEL', k)\n"
 	"end\n";
@@ -244,12 +244,13 @@ static const char picture_add[] =
 	"local id = ARGV[7]\n"
 	"local k = P .. 'picture:' .. id\n"
 	"if call('EXISTS', k) == 1 then return 0 end\n"
-	"local seq = call('INCR', P .. 'seq')\n"
+	/* its place: by the time it was made, and of those of the same millisecond as they came */
+	"local seq = string.format('%016.0f', int(ARGV[9]) * 1000 + call('INCR', P .. 'seq') % 1000)\n"
 	"set(k, rest(11))\n"
 	"call('HSET', k, 'seq', seq)\n"
 	"call('ZADD', P .. 'pictures', seq, id)\n"
 	"call('ZADD', P .. 'pictures:' .. ARGV[8], seq, id)\n"
-	"call('ZADD', P .. 'pictures-made', ARGV[9], string.format('%015d', seq) .. id)\n"
+	"call('ZADD', P .. 'pictures-made', ARGV[9], seq .. id)\n"
 	"call('INCRBY', P .. 'picture-bytes', ARGV[10])\n"
 	"if ARGV[1] ~= '' then use() end\n"
 	"return 1\n";
@@ -265,7 +266,7 @@ static const char picture_oldest[] =
 	/* before, most bytes */
 	"local m = call('ZRANGE', P .. 'pictures-made', 0, 0, 'WITHSCORES')\n"
 	"if not m[1] then return {} end\n"
-	"local most, id = int(ARGV[2]), string.sub(m[1], 16)\n"
+	"local most, id = int(ARGV[2]), string.sub(m[1], 17)\n"
 	"if int(m[2]) >= int(ARGV[1]) and (most == 0 or int(call('GET', P .. 'picture-bytes')) <= most) then return {} end\n"
 	"local h = call('HGETALL', P .. 'picture:' .. id)\n"
 	"remove(id)\n"

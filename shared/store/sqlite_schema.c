@@ -90,7 +90,7 @@ static const char *const steps[] = {
 	"created_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, seed INTEGER NOT NULL, "
 	"prompt TEXT NOT NULL, parameters TEXT NOT NULL, receipt TEXT NOT NULL"
 	", UNIQUE (id));"
-	"CREATE INDEX IF NOT EXISTS pictures_owner ON pictures (owner);"
+	"CREATE INDEX IF NOT EXISTS pictures_owner ON pictures (owner, created_ms);"
 	"CREATE INDEX IF NOT EXISTS pictures_created ON pictures (created_ms);",
 };
 

@@ -153,10 +153,11 @@ picture_delete(struct store *s, const char *id, const char *owner, bool *found,
 }
 
 #define LIST_HEAD "SELECT " PICTURE_COLUMNS " FROM pictures WHERE "
-#define LIST_TAIL                                                                   \
-	" AND (?2 IS NULL OR seq<(SELECT seq FROM pictures WHERE id=?2))"           \
-	" AND (?3='' OR model=?3) AND (?4='' OR instr(lower(prompt), lower(?4))>0)" \
-	" ORDER BY seq DESC LIMIT ?5"
+#define LIST_TAIL                                                                            \
+	" AND (?2 IS NULL OR (created_ms, seq)<(SELECT created_ms, seq FROM pictures WHERE " \
+	"id=?2))"                                                                            \
+	" AND (?3='' OR model=?3) AND (?4='' OR instr(lower(prompt), lower(?4))>0)"          \
+	" ORDER BY created_ms DESC, seq DESC LIMIT ?5"
 
 static int
 picture_list(struct store *s, const struct picture_query *q,

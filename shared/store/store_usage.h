@@ -70,7 +70,7 @@ struct picture_query {
 	const char *after; /* id of the last of the page before */
 	size_t limit;
 };
-/* The newest first. */
+/* The newest first, by created_ms: records may be added late. */
 int store_picture_list(struct store *s, const struct picture_query *q,
 		       void (*fn)(const struct picture_record *p, void *arg), void *arg,
 		       const struct deadline *d, struct err *e);

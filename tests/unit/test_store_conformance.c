@@ -863,6 +863,71 @@ keeps_pictures_and_removes_the_oldest(void **state)
 	assert_string_equal(collection, "p4 ");
 }
 
+static void
+add_sum(const struct usage_record *u, void *arg)
+{
+	struct usage_record *sum = arg;
+
+	sum->requests += u->requests;
+	sum->pictures += u->pictures;
+	sum->price_micro += u->price_micro;
+}
+
+/* Several processes write at their own pace: a record's place is that of its picture. */
+static void
+a_late_record_stands_at_its_picture_s_place(void **state)
+{
+	(void)state;
+	add_picture(7, "key_late", "x");
+	add_picture(9, "key_late", "x");
+	add_picture(8, "key_late", "x");
+	collected(0);
+	OK(store_picture_list(s, &(const struct picture_query){ .owner = "key_late", .limit = 9 },
+			      collect_picture, NULL, &d, &e));
+	assert_string_equal(collection, "p9 p8 p7 ");
+	collected(0);
+	OK(store_picture_list(s,
+			      &(const struct picture_query){
+				      .owner = "key_late", .limit = 9, .after = "p8" },
+			      collect_picture, NULL, &d, &e));
+	assert_string_equal(collection, "p7 ");
+	collected(0);
+	OK(store_picture_prune(s, 1009, 0, 9, collect_picture, NULL, &d, &e));
+	assert_non_null(strstr(collection, "p7 p8 "));
+	assert_null(strstr(collection, "p9"));
+}
+
+static void
+what_a_picture_cost_counts_once_with_it(void **state)
+{
+	struct picture_entry v[3] = { 0 };
+	struct usage_record sum = { .requests = 0 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(v[i].picture.id, sizeof(v[i].picture.id), "cost%d", i);
+		(void)snprintf(v[i].picture.owner, sizeof(v[i].picture.owner), "key_cost");
+		v[i].picture.created_ms = 5000 + i;
+		(void)snprintf(v[i].used.day, sizeof(v[i].used.day), "1999-01-01");
+		(void)snprintf(v[i].used.key_id, sizeof(v[i].used.key_id), "key_cost");
+		(void)snprintf(v[i].used.model, sizeof(v[i].used.model), "m");
+		v[i].used.requests = i == 0;
+		v[i].used.pictures = 1;
+		v[i].used.price_micro = 40000;
+	}
+	OK(store_picture_add_all(s, v, 2, &d, &e));
+	OK(store_picture_add_all(s, v, 2, &d, &e));
+	OK(store_picture_add_all(s, v, 3, &d, &e));
+	OK(store_usage_sum(s, USAGE_BY_KEY, "1999-01-01", "1999-01-01", add_sum, &sum, &d, &e));
+	assert_int_equal(sum.requests, 1);
+	assert_int_equal(sum.pictures, 3);
+	assert_int_equal(sum.price_micro, 120000);
+	collected(0);
+	OK(store_picture_list(s, &(const struct picture_query){ .owner = "key_cost", .limit = 9 },
+			      collect_picture, NULL, &d, &e));
+	assert_string_equal(collection, "cost2 cost1 cost0 ");
+}
+
 #define EVERY_TEST(driver)                                           \
 	TEST(driver, keeps_every_field_of_a_task)                    \
 	TEST(driver, adds_the_same_task_once)                        \
@@ -889,7 +954,9 @@ keeps_pictures_and_removes_the_oldest(void **state)
 	TEST(driver, keeps_users_and_their_sessions)                 \
 	TEST(driver, locks_out_longer_with_each_failure)             \
 	TEST(driver, sums_by_key_model_and_day)                      \
-	TEST(driver, keeps_pictures_and_removes_the_oldest)
+	TEST(driver, keeps_pictures_and_removes_the_oldest)          \
+	TEST(driver, a_late_record_stands_at_its_picture_s_place)    \
+	TEST(driver, what_a_picture_cost_counts_once_with_it)
 
 int
 main(void)
