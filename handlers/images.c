@@ -135,11 +135,10 @@ struct page {
 static void
 page_free(struct page *p)
 {
-	for (size_t i = 0; p && i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++)
 		picture_record_done(&p->v[i]);
 	free(p);
 }
-DEFINE_FREEP(page);
 
 static char *
 copy(struct page *page, const char *s)
@@ -213,16 +212,12 @@ answer_page(const struct images *s, struct request *r, struct page *page, size_t
 }
 
 static int
-list(struct request *r, void *state, struct err *e)
+list_into(const struct images *s, struct request *r, struct page *page, struct err *e)
 {
-	const struct images *s = state;
 	struct list_query q = { .n = 0 };
 	const struct model_conf *model;
-	AUTO_PTR(page) page = calloc(1, sizeof(*page));
 	struct picture_query pq = { .owner = request_principal(r)->id, .q = q.q, .model = q.model };
 
-	if (!page)
-		return err_set(e, ERR_OVERLOADED, "no memory for the list");
 	if (read_query(s, r, &q, e) < 0)
 		return -1;
 	query_receipt(r, q.unknown);
@@ -236,6 +231,19 @@ list(struct request *r, void *state, struct err *e)
 	if (page->no_memory)
 		return err_set(e, ERR_OVERLOADED, "no memory for the list");
 	return answer_page(s, r, page, (size_t)q.n, e);
+}
+
+static int
+list(struct request *r, void *state, struct err *e)
+{
+	struct page *page = calloc(1, sizeof(*page));
+	int rc;
+
+	if (!page)
+		return err_set(e, ERR_OVERLOADED, "no memory for the list");
+	rc = list_into(state, r, page, e);
+	page_free(page);
+	return rc;
 }
 
 /* ---- one picture ---- */

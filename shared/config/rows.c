@@ -99,7 +99,7 @@ static const struct row files_rows[] = {
 	{ "keep", K_DURATION, AT(files.keep_ms), "30d", 0, YEARS,
 	  .help = "how long a picture is kept; empty: for ever" },
 	{ "max_bytes", K_BYTES, AT(files.max_bytes), "10GB", 0, INT64_MAX,
-	  .help = "of all pictures together, the oldest go first beyond it; 0: no limit" },
+	  .help = "of all pictures together, thumbnails aside; the oldest go first beyond it; 0: no limit" },
 	{ "prune_every", K_DURATION, AT(files.prune_every_ms), "1h", 0, DAY,
 	  .help = "how often `easel serve` runs `easel files prune`; empty: never" },
 };

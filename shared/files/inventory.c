@@ -59,7 +59,7 @@ static void
 add_file(const struct file_found *f, void *arg)
 {
 	struct inventory *v = arg;
-	struct inventory_record key, *r = NULL;
+	struct inventory_record key = { .created_ms = 0 }, *r = NULL;
 	struct file_found *list;
 
 	if (v->nrecords && (f->kind == FILE_PICTURE || f->kind == FILE_THUMBNAIL)) {
