@@ -1,4 +1,6 @@
 /* Sums, and the pictures that are kept. */
+#include <string.h>
+
 #include "store/sqlite_store.h"
 
 static int
@@ -84,18 +86,38 @@ struct picture_entries {
 	size_t n;
 };
 
+static bool
+same_row(const struct usage_record *a, const struct usage_record *b)
+{
+	return !strcmp(a->day, b->day) && !strcmp(a->key_id, b->key_id) &&
+	       !strcmp(a->model, b->model);
+}
+
+/* What one after the other adds to the same row is added to it at once. */
 static int
 picture_add_all_in(struct sqlite_conn *c, void *arg, struct err *e)
 {
 	const struct picture_entries *p = arg;
+	struct usage_record sum = { .pictures = 0 };
 
 	for (size_t i = 0; i < p->n; i++) {
+		const struct usage_record *u = &p->v[i].used;
+
 		if (picture_add_in(c, (void *)&p->v[i].picture, e) < 0)
 			return -1;
-		if (sqlite3_changes(c->db) > 0 && usage_add_in(c, (void *)&p->v[i].used, e) < 0)
-			return -1;
+		if (sqlite3_changes(c->db) == 0)
+			continue;
+		if (!same_row(&sum, u)) {
+			if (sum.day[0] && usage_add_in(c, &sum, e) < 0)
+				return -1;
+			sum = *u;
+			continue;
+		}
+		sum.requests += u->requests;
+		sum.pictures += u->pictures;
+		sum.price_micro += u->price_micro;
 	}
-	return 0;
+	return sum.day[0] ? usage_add_in(c, &sum, e) : 0;
 }
 
 static int
