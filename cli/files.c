@@ -129,7 +129,7 @@ log_report(const struct prune_report *r)
 			 "without a record, %llu leftovers, %llu records; %.1f MB",
 			 (unsigned long long)r->by_age, (unsigned long long)r->by_size,
 			 (unsigned long long)r->strays,
-			 (unsigned long long)(r->thumbnails + r->temporary),
+			 (unsigned long long)r->thumbnails + r->temporary,
 			 (unsigned long long)r->records, (double)r->bytes / 1048576);
 }
 
