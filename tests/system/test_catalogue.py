@@ -11,7 +11,6 @@ from support import EASEL, ROOT, clean_environment
 
 # Codes whose cause is not built yet, and what will provoke them.  One that a test provokes must leave.
 LATER = {
-    "idempotency_mismatch": "Idempotency-Key",
     "internal_error": "only a mistake in Easel itself",
 }
 
