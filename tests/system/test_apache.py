@@ -176,7 +176,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(sim):
-    config = merge(sim_config(sim, faults=("delay=1", "delay=3", "sse-hold")), {"limits": {"json_bytes": "1MB", **SHELL_LIMITS}})
+    config = merge(sim_config(sim, faults=("delay=1", "delay=3", "sse-hold")), {
+        "limits": {"json_bytes": "1MB", **SHELL_LIMITS}, "deadline": {"grace": f"{30 * SLOW}s"}})
     site = Site(config)
     yield site
     site.stop()
@@ -217,7 +218,7 @@ def test_pictures_are_files(site):
 @pytest.mark.parametrize("method, path", [
     ("GET", "/files/00000000000000000000000000.png"), ("GET", "/files/"), ("GET", "/files/tmp-0.png"),
     ("GET", "/files/x.txt"), ("POST", "/files/00000000000000000000000000.png"), ("GET", "/web-server-error"),
-    ("GET", "/v1/tasks"), ("POST", "/v1/tasks"), ("GET", "/"),
+    ("GET", "/v1/requests"), ("POST", "/v1/task"), ("GET", "/"),
 ])
 def test_what_is_not_there_is_said_as_json(site, method, path):
     answer = site.request(method, path)
