@@ -40,8 +40,9 @@ deadline_error(const struct image_wait *w, struct err *e)
 
 	(void)err_set(e, ERR_DEADLINE, "waiting for the answer of %s", provider);
 	e->stage = upstream_now();
-	if (!e->stage)
-		e->stage = "provider.wait"; /* between two exchanges, or on a WebSocket */
+	if (!e->stage) /* between two exchanges, or on a WebSocket, whose answer begins with its 101 */
+		e->stage = w->job->mode && !strcmp(w->job->mode, "ws") ? "provider.recv"
+								       : "provider.wait";
 	if (w->polls)
 		e->stage = "provider.poll";
 	reply_book(w->r, LEDGER_PROVIDER);

@@ -208,6 +208,16 @@ said_error(const struct session *s, const json_t *root, struct err *e)
 	return -1;
 }
 
+/* As long as somebody waits for the answer, it is told in time. */
+static int64_t
+blocked_after_ms(const struct deadline *d)
+{
+	struct deadline answered = deadline_to_begin(d);
+	int64_t left_ms = deadline_left_ms(deadline_over(&answered) ? d : &answered) * 3 / 4;
+
+	return left_ms < BLOCKED_MS ? left_ms : BLOCKED_MS;
+}
+
 static int
 receive_round(struct session *s, enum ending *end, struct err *e)
 {
@@ -241,11 +251,8 @@ receive_round(struct session *s, enum ending *end, struct err *e)
 			return 0;
 		}
 		/* Measured when the first is seen: a short deadline has less patience. */
-		if (g->seen_us && !s->blocked_ms) {
-			int64_t left = deadline_left_ms(&s->call->deadline) * 3 / 4;
-
-			s->blocked_ms = left < BLOCKED_MS ? left : BLOCKED_MS;
-		}
+		if (g->seen_us && !s->blocked_ms)
+			s->blocked_ms = blocked_after_ms(&s->call->deadline);
 	}
 }
 

@@ -11,7 +11,8 @@ ANYWHERE = ("test-auth.sh", "test-chat-image.sh", "test-edits.sh", "test-grok.sh
             "test-paths.sh", "test-stream.sh", "test-timeouts.sh")
 SLOW_FAULT = "delay=3"  # with it a deployment's models have what SHELL_ENV names
 SHELL_ENV = {"SLOW_MODEL": f"gpt-image-1@{SLOW_FAULT}"}
-SHELL_LIMITS = {"requests_per_minute": 600, "images_per_day": 100_000}
+SHELL_CONFIG = {"limits": {"requests_per_minute": 600, "images_per_day": 100_000},
+                "deadline": {"grace": f"{30 * SLOW}s"}}
 
 
 def shell_key(easel, name):

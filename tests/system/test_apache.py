@@ -17,7 +17,7 @@ import urllib.parse
 
 import pytest
 
-from shell import ANYWHERE, SHELL_LIMITS, run_shell_test, shell_env, shell_key
+from shell import ANYWHERE, SHELL_CONFIG, run_shell_test, shell_env, shell_key
 from sse import Stream
 from support import (BUILD, EASEL, ROOT, SLOW, Easel, alive, descendants, expect_error, merge, raw, request,
                      sim_config, wait_until)
@@ -177,7 +177,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(sim):
     config = merge(sim_config(sim, faults=("delay=1", "delay=3", "sse-hold")), {
-        "limits": {"json_bytes": "1MB", **SHELL_LIMITS}, "deadline": {"grace": f"{30 * SLOW}s"}})
+        **SHELL_CONFIG, "limits": {"json_bytes": "1MB", **SHELL_CONFIG["limits"]}})
     site = Site(config)
     yield site
     site.stop()

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from shell import ANYWHERE, SHELL_LIMITS, SLOW_FAULT, run_shell_test, shell_env, shell_key
+from shell import ANYWHERE, SHELL_CONFIG, SLOW_FAULT, run_shell_test, shell_env, shell_key
 from sse import Stream
 from support import BUILD, SLOW, Easel, alive, children, expect_error, merge, raw, request, sim_config, wait_until
 
@@ -194,7 +194,7 @@ def site(sim):
     """lighttpd with what `easel config web-server lighttpd-cgi` prints, and nothing else."""
     port = free_port()
     easel = Easel(merge(sim_config(sim, faults=("delay=1", SLOW_FAULT, "sse-hold")),
-                        {"server": {"listen": f"127.0.0.1:{port}"}, "limits": SHELL_LIMITS}), start=False)
+                        {"server": {"listen": f"127.0.0.1:{port}"}, **SHELL_CONFIG}), start=False)
     log = None
     try:
         easel.run("db", "migrate")
