@@ -1,6 +1,6 @@
 #include "access/guesses.h"
 
-#include <openssl/evp.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,16 +25,15 @@ static const struct lockout_rule known_rule = { .free = 1LL << 40, .forget_ms = 
 static void
 subject(char out[GUESS_SUBJECT], const char *kind, const char *const *parts)
 {
-	unsigned char hash[32] = { 0 };
-	EVP_MD_CTX *c = EVP_MD_CTX_new();
+	unsigned char hash[crypto_hash_sha256_BYTES];
+	crypto_hash_sha256_state c;
 	size_t len = (size_t)snprintf(out, GUESS_SUBJECT, "%s:", kind);
 
-	if (c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) == 1) {
-		for (; *parts; parts++)
-			(void)EVP_DigestUpdate(c, *parts, strlen(*parts) + 1);
-		(void)EVP_DigestFinal_ex(c, hash, NULL);
-	}
-	EVP_MD_CTX_free(c);
+	(void)crypto_hash_sha256_init(&c);
+	for (; *parts; parts++)
+		(void)crypto_hash_sha256_update(&c, (const unsigned char *)*parts,
+						strlen(*parts) + 1);
+	(void)crypto_hash_sha256_final(&c, hash);
 	for (int i = 0; i < DIGEST_SHOWN; i++)
 		len += (size_t)snprintf(out + len, GUESS_SUBJECT - len, "%02x", hash[i]);
 }

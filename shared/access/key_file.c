@@ -2,8 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/crypto.h>
-#include <openssl/rand.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,7 +35,7 @@ read_key(int dir, const char *name, unsigned char key[KEY_FILE_BYTES], struct er
 			       "a new one will be made.",
 			       name, KEY_FILE_BYTES);
 	memcpy(key, bytes, KEY_FILE_BYTES);
-	OPENSSL_cleanse(bytes, sizeof(bytes));
+	explicit_bzero(bytes, sizeof(bytes));
 	return 1;
 }
 
@@ -54,8 +53,9 @@ make_key(int dir, const char *name, struct err *e)
 
 	(void)snprintf(prefix, sizeof(prefix), ".%s.", name);
 	id_make(prefix, temporary, sizeof(temporary));
-	if (RAND_bytes(fresh, sizeof(fresh)) != 1)
+	if (sodium_init() < 0)
 		return err_set(e, ERR_INTERNAL, "no random numbers");
+	randombytes_buf(fresh, sizeof(fresh));
 	fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return file_failed(e, name, "made");
@@ -65,7 +65,7 @@ make_key(int dir, const char *name, struct err *e)
 	else
 		(void)file_failed(e, name, "made");
 	(void)unlinkat(dir, temporary, 0);
-	OPENSSL_cleanse(fresh, sizeof(fresh));
+	explicit_bzero(fresh, sizeof(fresh));
 	return rc;
 }
 

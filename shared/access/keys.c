@@ -1,8 +1,7 @@
 #include "access/keys.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -53,7 +52,6 @@ struct entry {
 
 struct authenticator {
 	struct store *store;
-	EVP_MD *sha256; /* fetched once: a lookup by name costs more than the digest */
 	bool required;
 	pthread_mutex_t mutex;
 	struct entry cache[CACHE_SETS][CACHE_WAYS];
@@ -123,17 +121,14 @@ key_create(struct store *s, const char *name, unsigned scopes, int64_t expires_m
 	(void)snprintf(k.hint, sizeof(k.hint), "%.*s", (int)sizeof(KEY_PREFIX) - 1 + HINT_RANDOM,
 		       key_text);
 	k.created_ms = clock_wall_ms();
-	if (EVP_Digest(key_text, strlen(key_text), k.hash, NULL, EVP_sha256(), NULL) != 1) {
-		(void)err_set(e, ERR_INTERNAL, "SHA-256 failed");
-		goto failed;
+	(void)crypto_hash_sha256(k.hash, (const unsigned char *)key_text, strlen(key_text));
+	if (store_key_add(s, &k, d, e) < 0) {
+		/* A key that is not stored is no key: no copy is left. */
+		explicit_bzero(key_text, KEY_TEXT);
+		return -1;
 	}
-	if (store_key_add(s, &k, d, e) < 0)
-		goto failed;
 	*out = k;
 	return 0;
-failed: /* a key that is not stored is no key: leave no copy */
-	OPENSSL_cleanse(key_text, KEY_TEXT);
-	return -1;
 }
 
 int
@@ -150,9 +145,6 @@ authenticator_open(struct authenticator **out, struct store *s, const char *stat
 	(void)pthread_mutex_init(&a->mutex, NULL);
 	a->store = s;
 	a->required = required;
-	a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (!a->sha256)
-		return err_set(e, ERR_INTERNAL, "no SHA-256");
 	*out = TAKE_PTR(a);
 	return 0;
 }
@@ -162,7 +154,6 @@ authenticator_free(struct authenticator *a)
 {
 	if (!a)
 		return;
-	EVP_MD_free(a->sha256);
 	(void)pthread_mutex_destroy(&a->mutex);
 	free(a);
 }
@@ -181,7 +172,7 @@ cache_get(struct authenticator *a, const unsigned char *hash, int64_t now_us, st
 
 	(void)pthread_mutex_lock(&a->mutex);
 	for (int w = 0; w < CACHE_WAYS && !hit; w++)
-		if (set[w].until_us > now_us && !CRYPTO_memcmp(set[w].hash, hash, KEY_HASH_BYTES)) {
+		if (set[w].until_us > now_us && !sodium_memcmp(set[w].hash, hash, KEY_HASH_BYTES)) {
 			*v = set[w].v;
 			hit = true;
 		}
@@ -200,7 +191,7 @@ cache_put(struct authenticator *a, const unsigned char *hash, int64_t until_us,
 		/* The same key's old entry, else the one that ends first. */
 		to = &set[0];
 		for (int w = 0; w < CACHE_WAYS - 1; w++) {
-			if (!CRYPTO_memcmp(set[w].hash, hash, KEY_HASH_BYTES)) {
+			if (!sodium_memcmp(set[w].hash, hash, KEY_HASH_BYTES)) {
 				to = &set[w];
 				break;
 			}
@@ -224,7 +215,7 @@ ask_for_key(struct authenticator *a, const unsigned char *hash, struct verdict *
 	if (store_key_by_hash(a->store, hash, &k, &found, d, e) < 0)
 		return -1;
 	/* The store found it by an index, which is not constant in time; this comparison decides. */
-	if (!found || CRYPTO_memcmp(k.hash, hash, KEY_HASH_BYTES) != 0)
+	if (!found || sodium_memcmp(k.hash, hash, KEY_HASH_BYTES) != 0)
 		return 0;
 	v->found = true;
 	v->revoked_ms = k.revoked_ms;
@@ -247,7 +238,7 @@ ask_for_session(struct authenticator *a, const unsigned char *hash, struct verdi
 
 	if (store_session_get(a->store, hash, &r, &u, &found, d, e) < 0)
 		return -1;
-	if (!found || CRYPTO_memcmp(r.hash, hash, SESSION_HASH_BYTES) != 0)
+	if (!found || sodium_memcmp(r.hash, hash, SESSION_HASH_BYTES) != 0)
 		return 0;
 	v->found = true;
 	v->revoked_ms = u.disabled ? 1 : r.revoked_ms;
@@ -268,8 +259,7 @@ look_up(struct authenticator *a, const char *token, size_t n, struct verdict *v,
 	unsigned char hash[KEY_HASH_BYTES];
 	int64_t now_us = clock_us();
 
-	if (EVP_Digest(token, n, hash, NULL, a->sha256, NULL) != 1)
-		return err_set(e, ERR_INTERNAL, "SHA-256 failed");
+	(void)crypto_hash_sha256(hash, (const unsigned char *)token, n);
 	if (cache_get(a, hash, now_us, v))
 		return 0;
 	*v = (struct verdict){ 0 };
