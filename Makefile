@@ -12,7 +12,7 @@ CFLAGS  ?= -O2 -g
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
-PKGS      = openssl libcurl sqlite3 hiredis jansson libsodium libzip
+PKGS      = openssl libcurl sqlite3 hiredis jansson libsodium libzip libmd
 CPPFLAGS += -D_GNU_SOURCE -Ishared -DEASEL_VERSION='"$(VERSION)"'
 WARN      = -Wall -Wextra -Wshadow -Wwrite-strings -Wformat=2 -Wvla -Wno-missing-field-initializers \
             $(if $(WERROR),-Werror)

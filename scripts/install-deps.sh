@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # What must be there as a package: headers and modules have no command to look for.
-packages='libfcgi-dev libcurl4-openssl-dev libssl-dev libsqlite3-dev libhiredis-dev libjansson-dev libwslay-dev libsodium-dev libzip-dev libvips-dev
+packages='libfcgi-dev libcurl4-openssl-dev libssl-dev libsqlite3-dev libhiredis-dev libjansson-dev libwslay-dev libsodium-dev libmd-dev libzip-dev libvips-dev
 	libseccomp-dev libtomlplusplus-dev lighttpd lighttpd-mod-openssl ca-certificates'
 # What may come from anywhere as long as the command is found: command=package.
 commands='gcc=gcc g++=g++ make=make pkg-config=pkg-config curl=curl jq=jq sqlite3=sqlite3 git=git'

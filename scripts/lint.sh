@@ -120,7 +120,7 @@ done
 tidy() {
 	local flags
 	# shellcheck disable=SC2046,SC2086
-	flags=$(eval printf '"%s\n"' $cppflags $(pkg-config --cflags vips libseccomp openssl libcurl sqlite3 jansson libsodium libzip))
+	flags=$(eval printf '"%s\n"' $cppflags $(pkg-config --cflags vips libseccomp openssl libcurl sqlite3 jansson libsodium libzip libmd))
 	export tidy_checks flags
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	printf '%s\0' "${c_files[@]}" | xargs -0 -P "$jobs" -n 1 bash -c '

@@ -1,7 +1,7 @@
 #include "store/redis_scripts.h"
 
-#include <openssl/evp.h>
 #include <pthread.h>
+#include <sha1.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -317,20 +317,6 @@ static const struct {
 static struct redis_script scripts[SCRIPT__MAX];
 static bool made;
 
-/* The name that Redis gives a script: SHA-1, https://redis.io/commands/script-load */
-static int
-name_script(struct redis_script *s)
-{
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-
-	if (EVP_Digest(s->text, strlen(s->text), digest, &n, EVP_sha1(), NULL) != 1 || n != 20)
-		return -1;
-	for (unsigned i = 0; i < n; i++)
-		(void)snprintf(s->sha + 2 * (size_t)i, 3, "%02x", digest[i]);
-	return 0;
-}
-
 /* Once a process; they stay. */
 static void
 make_all(void)
@@ -343,8 +329,11 @@ make_all(void)
 			s->text = NULL;
 			return;
 		}
-		if (name_script(s) < 0)
-			return;
+		/*
+		 * The name that Redis gives a script, https://redis.io/commands/script-load; not by OpenSSL,
+		 * which programs that call nobody do without (half a megabyte each).
+		 */
+		(void)SHA1Data((const uint8_t *)s->text, strlen(s->text), s->sha);
 	}
 	made = true;
 }

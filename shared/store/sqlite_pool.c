@@ -77,6 +77,8 @@ vfs_register(void)
 {
 	static sqlite3_vfs vfs;
 
+	/* No block of twenty pages for each connection: most programs read three. */
+	(void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 	vfs = *sqlite3_vfs_find(NULL);
 	usual_sleep = vfs.xSleep;
 	vfs.xSleep = sleep_in_time;
