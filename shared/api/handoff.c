@@ -324,7 +324,7 @@ renew(struct handoff *h, struct request *r)
 bool
 handoff_keep(struct handoff *h, struct request *r, const struct image_job *job)
 {
-	if (!h->task_id[0] || h->lost)
+	if (!h->task_id[0] || h->lost || h->let_go)
 		return true;
 	/* A fallback's note is a new one. */
 	if (job->intent && intent_stage_of(job->intent) != INTENT_TASK)
@@ -332,6 +332,21 @@ handoff_keep(struct handoff *h, struct request *r, const struct image_job *job)
 	if (clock_us() >= h->renew_us)
 		renew(h, r);
 	return !h->cancelled;
+}
+
+void
+handoff_let_go(struct handoff *h, struct request *r)
+{
+	struct deadline d = deadline_in_ms(HANDOFF_NOW_MS);
+	bool held, cancel;
+	struct err e;
+
+	h->let_go = true;
+	if (!h->task_id[0] || h->lost)
+		return;
+	log_info(request_id(r), "task %s: this process ends before it does", h->task_id);
+	/* When this fails, it takes as long as the lease. */
+	(void)store_task_renew(request_store(r), h->task_id, 1, 1, &held, &cancel, &d, &e);
 }
 
 /* ---- its end ---- */
@@ -359,8 +374,8 @@ write_end(struct handoff *h, struct request *r, const struct task_end *end, enum
 }
 
 void
-handoff_end(struct handoff *h, struct request *r, const struct image_job *job, int rc,
-	    const struct err *e)
+handoff_end(struct handoff *h, struct request *r, const struct config *c,
+	    const struct image_job *job, int rc, const struct err *e)
 {
 	const char *code = rc < 0 ? err_code(e) : NULL;
 	AUTO_FREE char *result = NULL, *error = NULL, *history = NULL;
@@ -381,7 +396,7 @@ handoff_end(struct handoff *h, struct request *r, const struct image_job *job, i
 					  .result = result,
 					  .error = error,
 					  .history = history,
-					  .keep_ms = HANDOFF_KEEP_MS },
+					  .keep_ms = c->store.keep_tasks_ms },
 		      &ended))
 		log_info(request_id(r), "task %s: %s after %lld ms", h->task_id,
 			 task_status_name(ended), (long long)(clock_wall_ms() - h->created_ms));

@@ -14,7 +14,6 @@
 #include "store/store_task.h"
 
 #define HANDOFF_LEASE_MS 15000
-#define HANDOFF_KEEP_MS  (7 * 86400000LL) /* how long the task can be fetched */
 #define HANDOFF_NOW_MS   700 /* for the store, while the client's answer waits for it */
 
 /* What is asked of this request's answer. */
@@ -24,9 +23,10 @@ struct handoff_wish {
 };
 
 struct handoff {
-	bool begun;       /* the work is a task, or would be if the store had taken it */
-	bool lost;        /* the lease is somebody else's */
-	bool cancelled;   /* the task is to end */
+	bool begun;     /* the work is a task, or would be if the store had taken it */
+	bool lost;      /* the lease is somebody else's */
+	bool cancelled; /* the task is to end */
+	bool let_go;
 	char task_id[40]; /* "" : the store did not take it */
 	int64_t renew_us;
 	int64_t created_ms;
@@ -55,8 +55,11 @@ void handoff_upstream_id(struct handoff *h, struct request *r, const struct imag
 /* From the tick: renews the lease.  False: it need not go on. */
 bool handoff_keep(struct handoff *h, struct request *r, const struct image_job *job);
 
+/* This process ends before the work does: whoever finds the task next sees to it, at once. */
+void handoff_let_go(struct handoff *h, struct request *r);
+
 /* It has ended; e: why it failed. */
-void handoff_end(struct handoff *h, struct request *r, const struct image_job *job, int rc,
-		 const struct err *e);
+void handoff_end(struct handoff *h, struct request *r, const struct config *c,
+		 const struct image_job *job, int rc, const struct err *e);
 
 #endif

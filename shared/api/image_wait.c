@@ -12,9 +12,10 @@
 #include "job/intent.h"
 #include "net/upstream.h"
 
-#define LOOK_US   1000000
-#define SETTLE_US 150000000 /* beyond the work's time: its end is written down */
-#define NOTE_MS   500       /* for the record of a request that takes long */
+#define LOOK_US          1000000
+#define SETTLE_US        150000000 /* beyond the work's time: its end is written down */
+#define NOTE_MS          500       /* for the record of a request that takes long */
+#define STOPPING_RETRY_S 5         /* a restart takes less */
 
 /* ---- an answer before the outcome is there ---- */
 
@@ -34,11 +35,8 @@ answer_accepted(struct image_wait *w, struct err *e)
 
 /* What is known of a provider that has not answered yet. */
 static void
-deadline_error(const struct image_wait *w, struct err *e)
+describe(const struct image_wait *w, struct err *e)
 {
-	const char *provider = w->job->model->provider;
-
-	(void)err_set(e, ERR_DEADLINE, "waiting for the answer of %s", provider);
 	e->stage = upstream_now();
 	if (!e->stage) /* between two exchanges, or on a WebSocket, whose answer begins with its 101 */
 		e->stage = w->job->mode && !strcmp(w->job->mode, "ws") ? "provider.recv"
@@ -47,7 +45,7 @@ deadline_error(const struct image_wait *w, struct err *e)
 		e->stage = "provider.poll";
 	reply_book(w->r, LEDGER_PROVIDER);
 	e->may_have_been_billed = w->job->model->provider_conf->dialect != DIALECT_PREVIEW;
-	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", provider);
+	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", w->job->model->provider);
 	(void)snprintf(e->task_id, sizeof(e->task_id), "%s", w->handoff.task_id);
 }
 
@@ -60,16 +58,24 @@ came(const struct image_wait *w)
 }
 
 static void
+answer_error(struct image_wait *w, struct err *e)
+{
+	if (w->tell && w->tell(w->self, e))
+		return;
+	image_common_headers(w->r, w->job);
+	reply_failure_with(w->r, e, came(w));
+}
+
+static void
 answer_now(struct image_wait *w)
 {
 	struct err e;
 
 	if (!w->wish.async || answer_accepted(w, &e) < 0) {
-		deadline_error(w, &e);
-		if (!w->tell || !w->tell(w->self, &e)) {
-			image_common_headers(w->r, w->job);
-			reply_failure_with(w->r, &e, came(w));
-		}
+		(void)err_set(&e, ERR_DEADLINE, "waiting for the answer of %s",
+			      w->job->model->provider);
+		describe(w, &e);
+		answer_error(w, &e);
 	}
 	log_info(request_id(w->r), "the answer has left, the work goes on%s%s",
 		 w->handoff.task_id[0] ? " as " : "", w->handoff.task_id);
@@ -134,6 +140,45 @@ left(struct image_wait *w)
 		log_info(request_id(w->r), "the work goes on as %s", w->handoff.task_id);
 }
 
+/* ---- the process ends ---- */
+
+static void
+answer_stopping(struct image_wait *w, bool bought)
+{
+	struct err e;
+
+	(void)err_set(&e, ERR_STOPPING, "%s", "");
+	if (bought)
+		describe(w, &e);
+	else
+		e.retry_after_s = STOPPING_RETRY_S;
+	if (w->joins[0]) {
+		e.may_have_been_billed = true;
+		(void)snprintf(e.task_id, sizeof(e.task_id), "%s", w->joins);
+	}
+	answer_error(w, &e);
+	request_leave(w->r, w->job->late.at_us + SETTLE_US);
+}
+
+/* What is bought is left to whoever finds its task, nothing more is bought, and who waits is told. */
+__attribute__((noinline)) static void
+let_go(struct image_wait *w)
+{
+	bool bought = is_bought(w->job);
+	struct err e;
+
+	w->let_go = true;
+	w->tick.forsaken = true;
+	if (!w->handoff.begun && w->wish.due_us && bought && hand_over(w, &e) < 0)
+		w->handoff.begun = true;
+	w->wish.due_us = 0;
+	if (w->handoff.begun)
+		handoff_let_go(&w->handoff, w->r);
+	if (!request_is_over(w->r))
+		answer_stopping(w, bought);
+	request_let_go(w->r);
+}
+
 __attribute__((noinline)) static void
 note(struct image_wait *w)
 {
@@ -157,14 +202,23 @@ is_due(const struct image_wait *w, int64_t now_us)
 	       (w->wish.async || is_bought(job));
 }
 
+static bool
+is_leaving(const struct image_wait *w, int64_t now_us)
+{
+	int64_t leave_us = request_leave_us(w->r);
+
+	return leave_us && now_us >= leave_us && !w->let_go;
+}
+
 static void
 set_due(struct image_wait *w, int64_t now_us)
 {
-	int64_t at_us = w->wish.due_us > now_us ? w->wish.due_us : 0;
+	const int64_t times[] = { w->wish.due_us, w->note_us, request_leave_us(w->r) };
 
-	if (w->note_us > now_us && (!at_us || w->note_us < at_us))
-		at_us = w->note_us;
-	w->tick.due_us = at_us;
+	w->tick.due_us = 0;
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		if (times[i] > now_us && (!w->tick.due_us || times[i] < w->tick.due_us))
+			w->tick.due_us = times[i];
 }
 
 static void
@@ -173,7 +227,9 @@ look(void *self)
 	struct image_wait *w = self;
 	int64_t now_us = clock_us();
 
-	if (w->handoff.begun) {
+	if (is_leaving(w, now_us)) {
+		let_go(w);
+	} else if (w->handoff.begun) {
 		if (!handoff_keep(&w->handoff, w->r, w->job))
 			w->tick.forsaken = true;
 	} else if (w->look ? !w->look(w->self) : request_is_left(w->r)) {
@@ -217,7 +273,7 @@ outlived(struct image_wait *w, int rc, struct err *e)
 	if (rc < 0 && e->kind == ERR_DEADLINE && !e->expected[0])
 		(void)snprintf(e->expected, sizeof(e->expected), "%g s ([deadline] grace)",
 			       (double)w->g->config->deadline.grace_ms / 1000);
-	handoff_end(&w->handoff, w->r, w->job, rc, e);
+	handoff_end(&w->handoff, w->r, w->g->config, w->job, rc, e);
 	text = outcome_text(w->job, w->handoff.task_id, rc, e);
 	repeat_finish(&w->repeat, rc < 0 ? err_status(e) : 200, text);
 }

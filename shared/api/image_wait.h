@@ -39,7 +39,9 @@ struct image_wait {
 	struct handoff_wish wish;
 	bool polls;      /* the provider has accepted it and is asked again and again */
 	int64_t note_us; /* when a record is to be written; 0: not, or it is */
+	bool let_go;     /* this process ends: others see to the work */
 	char joined[40]; /* the request whose outcome this one was given; "" its own */
+	char joins[40];  /* the task whose end a repetition waits for; "" none */
 };
 
 /*

@@ -72,6 +72,7 @@ ask_task(struct image_wait *w, const struct idem_record *first, struct known *k,
 		return -1;
 	if (!found || k->task.expired)
 		return 0; /* the record itself may know */
+	(void)snprintf(w->joins, sizeof(w->joins), "%s", first->task_id);
 	if (!task_has_ended(k->task.status))
 		k->runs = true;
 	else if (k->task.status == TASK_REVOKED)

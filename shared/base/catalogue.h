@@ -145,6 +145,10 @@ X(ERR_UNSUPPORTED, 400, "invalid_request_error", "unsupported_parameter", PARTY_
 X(ERR_OVERLOADED, 503, "server_error", "overloaded", PARTY_GATEWAY, 1, \
   "Easel has all hands full: {about}.", "Easel 已满负荷：{about}。", \
   "Wait as long as Retry-After says, then try again.", "请按 Retry-After 等待后重试。", NULL) \
+X(ERR_STOPPING, 503, "server_error", "shutting_down", PARTY_GATEWAY, 1, \
+  "Easel is being stopped or started anew, and cannot wait for the answer any longer.", \
+  "Easel 正在停止或重启，无法继续等待结果。", \
+  "Try again as soon as Retry-After says.", "请按 Retry-After 等待后重试。", NULL) \
 X(ERR_HANDLER_DOWN, 503, "server_error", "handler_down", PARTY_WEB_SERVER, 1, \
   "The program behind this path does not answer.", "该路径对应的程序没有响应。", \
   "Try again in a second; the operator finds the reason in Easel's log.", \

@@ -1,5 +1,6 @@
 #include "http/frame.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,8 @@ request_close(struct request *r)
 		request_end(r);
 	for (unsigned i = 0; i < r->nafters; i++)
 		r->after[i].fn(r->after[i].arg);
+	if (r->let_go)
+		(void)atomic_fetch_sub(&r->frame->nlet_go, 1);
 	watchdog_end();
 	buf_done(&r->headers);
 	free(r->body);
@@ -139,6 +142,20 @@ request_may_last(struct request *r, int64_t until_us)
 {
 	(void)r;
 	watchdog_until(until_us);
+}
+
+int64_t
+request_leave_us(const struct request *r)
+{
+	return atomic_load_explicit(&r->frame->leave_us, memory_order_relaxed);
+}
+
+void
+request_let_go(struct request *r)
+{
+	if (!r->let_go)
+		(void)atomic_fetch_add(&r->frame->nlet_go, 1);
+	r->let_go = true;
 }
 
 void

@@ -24,6 +24,9 @@ struct frame {
 	struct limits *limits; /* NULL: no route of this program spends */
 	struct stats *stats;
 	void *state;
+	_Atomic int64_t
+		leave_us; /* when what is in hand is to be let go; 0: this process is not ending */
+	_Atomic int64_t nlet_go; /* requests in hand that this process need not wait for */
 };
 
 struct after {
@@ -54,6 +57,7 @@ struct request {
 	int status;         /* 0: nothing was answered yet */
 	bool head_only, broken;
 	bool over; /* answered and closed, while its handler goes on */
+	bool let_go;
 	uint64_t bytes_in, bytes_out;
 	struct after after[REQUEST_AFTERS];
 	unsigned nafters;

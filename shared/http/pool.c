@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -24,7 +25,8 @@
 #define ACCEPTORS    4
 #define PARK_S       30
 #define ACCEPT_S     1
-#define SHED_WAIT_MS 250 /* how long a request beyond the limit waits for a place */
+#define SHED_WAIT_MS 250  /* how long a request beyond the limit waits for a place */
+#define LEAVE_MS     1500 /* beyond the drain time, for the last answers */
 #ifdef EASEL_SANITIZED
 #define STACK_BYTES (1 << 20)
 #else
@@ -318,24 +320,45 @@ wait_for_end(const sigset_t *signals)
 	}
 }
 
-/* Waits until nothing is in hand, at most `ms`.  The number of requests that are left. */
-static int64_t
-drain(int64_t ms)
+/* May the process end?  *left: the requests that are still in hand. */
+static bool
+is_done(int64_t *left)
 {
-	struct deadline d = deadline_in_ms(ms);
-	const struct timespec pause = { .tv_nsec = 2000000 };
-	int64_t left;
+	int64_t leave_us = atomic_load(&pool.frame->leave_us), in_flight;
 
-	do {
+	(void)pthread_mutex_lock(&pool.lock);
+	*left = pool.threads;
+	in_flight = pool.in_flight;
+	(void)pthread_mutex_unlock(&pool.lock);
+	if (!*left || !leave_us || clock_us() < leave_us)
+		return !*left;
+	return in_flight <= atomic_load(&pool.frame->nlet_go) ||
+	       clock_us() >= leave_us + LEAVE_MS * 1000;
+}
+
+/*
+ * Waits until nothing is in hand.  Told to end: for the drain time, and a moment more, in which whoever still waits
+ * is told.  Retiring, each request has its own time; the parent ends a worker in which one is late.
+ * The number of requests that are left.
+ */
+static int64_t
+drain(const sigset_t *gate, bool told)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	int64_t left = 0;
+
+	for (;;) {
+		int sig;
+
 		watchdog_alive();
-		(void)pthread_mutex_lock(&pool.lock);
-		left = pool.threads;
-		(void)pthread_mutex_unlock(&pool.lock);
-		if (!left)
-			break;
-		(void)nanosleep(&pause, NULL);
-	} while (!deadline_over(&d));
-	return left;
+		if (told && !atomic_load(&pool.frame->leave_us))
+			atomic_store(&pool.frame->leave_us,
+				     clock_us() + pool.frame->process.drain_ms * 1000);
+		if (is_done(&left))
+			return left;
+		sig = sigtimedwait(gate, NULL, &pause);
+		told = told || sig == SIGTERM || sig == SIGINT;
+	}
 }
 
 int
@@ -364,7 +387,7 @@ pool_run(struct frame *f, int listen_fd, int parent_pipe)
 	if (!told && parent_pipe >= 0 && write(parent_pipe, "r", 1) < 0)
 		log_warn(NULL, "the parent is gone");
 	stop_accepting();
-	left = drain(told ? f->process.drain_ms : f->config->deadline.grace_ms);
+	left = drain(&gate, told);
 	if (left)
 		log_warn(NULL, "leaving with %lld requests in hand", (long long)left);
 	return left ? 1 : 0;

@@ -26,7 +26,7 @@
 #define CRASH_FREE      3 /* deaths in a window that cost no delay */
 #define BACKOFF_MAX_MS  5000
 #define STAGGER_MS      10   /* between the starts of a program's workers */
-#define KILL_AFTER_MS   2000 /* beyond the drain time */
+#define KILL_AFTER_MS   3000 /* beyond the drain time, in which the last are answered */
 
 struct worker {
 	pid_t pid;            /* 0: none */
@@ -274,18 +274,17 @@ note_retirement(void)
 
 /*
  * SIGTERM and SIGINT: the installation ends, what is in hand has the drain time.  SIGQUIT: a successor
- * has taken over, on the same socket; what is in hand has the time that a retiring worker gives it.
+ * has taken over, on the same socket; each request in hand has its own time.
  */
 static void
 stop(int sig)
 {
 	int64_t drain_ms = parent.frame->process.drain_ms;
 	bool retiring = sig == SIGQUIT;
-	struct deadline d = deadline_in_ms(
-		(retiring ? parent.config->deadline.grace_ms : drain_ms) + KILL_AFTER_MS);
+	struct deadline d = deadline_in_ms(drain_ms + KILL_AFTER_MS);
 
 	tell_all(retiring ? SIGQUIT : SIGTERM);
-	while (alive() && !deadline_over(&d)) {
+	while (alive() && (retiring || !deadline_over(&d))) {
 		sig = wait_event(50);
 		if (retiring && (sig == SIGTERM || sig == SIGINT)) {
 			retiring = false;
@@ -293,6 +292,7 @@ stop(int sig)
 			d = deadline_in_ms(drain_ms + KILL_AFTER_MS);
 		}
 		reap(true);
+		look_after_workers();
 	}
 	tell_all(SIGKILL);
 	while (alive()) {

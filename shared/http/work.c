@@ -35,16 +35,18 @@ wait_for_end(const struct frame *f, const sigset_t *signals)
 	}
 }
 
-/* Waits until nothing is in hand.  SIGTERM while it retires makes it leave sooner. */
+/*
+ * Waits until nothing is in hand: for the drain time when it was told to leave, also while it retires; else each
+ * thing in hand has its own time, and the parent ends a worker in which one is late.
+ */
 static unsigned
 drain(const struct frame *f, const sigset_t *signals, bool leaving)
 {
 	const struct timespec pause = { .tv_nsec = 20000000 };
-	struct deadline d =
-		deadline_in_ms(leaving ? f->process.drain_ms : f->config->deadline.grace_ms);
+	struct deadline d = deadline_in_ms(f->process.drain_ms);
 	unsigned left;
 
-	while ((left = f->app->work->in_hand(f->state)) > 0 && !deadline_over(&d)) {
+	while ((left = f->app->work->in_hand(f->state)) > 0 && !(leaving && deadline_over(&d))) {
 		int sig = sigtimedwait(signals, NULL, &pause);
 
 		watchdog_alive();

@@ -362,7 +362,7 @@ class Easel:
 
 PARTIES = {"client", "web-server", "gateway-config", "gateway", "provider-credential", "provider-policy",
            "provider", "network"}
-RETRIED = {"rate_limited", "overloaded", "handler_down", "store_unavailable", "upstream_rate_limited",
+RETRIED = {"rate_limited", "overloaded", "shutting_down", "handler_down", "store_unavailable", "upstream_rate_limited",
            "upstream_dns_failed", "upstream_connect_failed"}
 REQUEST_ID = r"^req_[0-9a-hjkmnp-tv-z]{26}$"
 
