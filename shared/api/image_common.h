@@ -9,9 +9,12 @@
 #include "http/request.h"
 #include "job/image_run.h"
 
-/* Runs the job and settles what the frame wants to know of it.  As image_run(). */
-int
-image_common_run(struct request *r, struct image_engine *g, struct image_job *job, struct err *e);
+/*
+ * Runs the job and settles what the frame wants to know of it.  task_id: where the task's id stands when it has become
+ * one meanwhile, else "".  As image_run().
+ */
+int image_common_run(struct request *r, struct image_engine *g, struct image_job *job,
+		     const char *task_id, struct err *e);
 
 /* x-easel-model, -attempts, -mode, -params. */
 void image_common_headers(struct request *r, const struct image_job *job);

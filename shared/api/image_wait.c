@@ -291,7 +291,7 @@ work(struct image_wait *w, struct err *e)
 	if (w->wish.async)
 		w->tick.next_us = 0; /* perhaps at once */
 	set_due(w, clock_us());
-	rc = image_common_run(w->r, w->g, w->job, e);
+	rc = image_common_run(w->r, w->g, w->job, w->handoff.task_id, e);
 	w->note_us = 0;
 	if (w->handoff.begun)
 		outlived(w, rc, e);
