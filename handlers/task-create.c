@@ -10,8 +10,10 @@
 #include "api/task_add.h"
 #include "api/task_json.h"
 #include "api/task_older.h"
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "http/app.h"
+#include "store/store_idem.h"
 
 struct create {
 	struct image_engine engine;
@@ -31,6 +33,24 @@ take_callback(json_t *body, json_t **out, struct err *e)
 	return err_field(e, ERR_TYPE, "callback_url", "a string", "%s", json_type_name(*out));
 }
 
+/* With a key the same request will be answered with this text again. */
+static int
+answer_text(struct request *r, struct create *c, json_t *o, struct err *e)
+{
+	AUTO_FREE char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	bool found;
+	struct err ignored;
+
+	json_decref(o);
+	if (!text)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	/* Should it not be written down, the task as it is then is the answer. */
+	if (request_header(r, "HTTP_IDEMPOTENCY_KEY"))
+		(void)store_idem_finish(c->store, request_id(r), 202, text, &found,
+					request_deadline(r), &ignored);
+	return reply_text(r, 202, "application/json", text, strlen(text), e);
+}
+
 static int
 answer(struct request *r, struct create *c, const struct task_record *t, struct err *e)
 {
@@ -42,7 +62,27 @@ answer(struct request *r, struct create *c, const struct task_record *t, struct 
 	/* It is in the queue whether its place can be told or not. */
 	(void)store_task_position(c->store, t->id, &position, request_deadline(r), &ignored);
 	reply_header(r, "location", "%s/v1/tasks/%s", base, t->id);
-	return reply_json(r, 202, task_json(t, position, base), e);
+	return answer_text(r, c, task_json(t, position, base), e);
+}
+
+static int
+answer_again(struct request *r, struct create *c, const char *id, const struct idem_record *first,
+	     struct err *e)
+{
+	AUTO(task_record) t = { 0 };
+	char base[TASK_BASE_BYTES];
+	bool found = false;
+
+	request_base_url(r, base, sizeof(base));
+	reply_header(r, "idempotent-replayed", "true");
+	reply_header(r, "location", "%s/v1/tasks/%s", base, id);
+	if (first->done && first->answer && *first->answer)
+		return reply_text(r, (int)first->status, "application/json", first->answer,
+				  strlen(first->answer), e);
+	if (store_task_get(c->store, id, &t, &found, request_deadline(r), e) < 0)
+		return -1;
+	return found && !t.expired ? reply_json(r, 202, task_json(&t, 0, base), e)
+				   : err_set(e, ERR_EXPIRED, "%s", "");
 }
 
 static int
@@ -52,16 +92,19 @@ create(struct request *r, void *state, struct err *e)
 	json_auto_t *body = NULL, *callback = NULL;
 	struct task_wish wish = { 0 };
 	struct task_record t = { 0 };
+	struct idem_record first = { 0 };
 	int rc;
 
 	if (request_json(r, &body, e) < 0 || take_callback(body, &callback, e) < 0)
 		return -1;
 	wish.body = body;
 	wish.callback_url = json_string_value(callback);
-	rc = task_add(r, &c->engine, c->store, &wish, &t, e);
+	rc = task_add(r, &c->engine, c->store, &wish, &t, &first, e);
 	if (rc == 0)
-		rc = answer(r, c, &t, e);
+		rc = first.request_id[0] ? answer_again(r, c, t.id, &first, e)
+					 : answer(r, c, &t, e);
 	task_record_done(&t);
+	idem_record_done(&first);
 	return rc;
 }
 
@@ -74,6 +117,7 @@ generate(struct request *r, void *state, struct err *e)
 	AUTO(task_older) older = { 0 };
 	struct task_wish wish = { 0 };
 	struct task_record t = { 0 };
+	struct idem_record first = { 0 };
 	int rc;
 
 	if (task_older_read(r, c->engine.config, &older, e) < 0)
@@ -81,7 +125,9 @@ generate(struct request *r, void *state, struct err *e)
 	wish.body = older.body;
 	wish.model = older.model;
 	wish.account = older.has_account ? &older.account : NULL;
-	rc = task_add(r, &c->engine, c->store, &wish, &t, e);
+	rc = task_add(r, &c->engine, c->store, &wish, &t, &first, e);
+	if (rc == 0 && first.request_id[0])
+		reply_header(r, "idempotent-replayed", "true");
 	if (rc < 0)
 		task_older_name(e);
 	else
@@ -90,6 +136,7 @@ generate(struct request *r, void *state, struct err *e)
 					  "message", "图像生成任务已提交"),
 				e);
 	task_record_done(&t);
+	idem_record_done(&first);
 	return rc;
 }
 

@@ -20,7 +20,8 @@ repeat_open(struct repeat *p, struct request *r, const json_t *body, const struc
 	int64_t n = 0;
 
 	*p = (struct repeat){ .r = r, .rq = rq, .body = body, .longest_ms = longest_ms };
-	p->retries = tries && num_i64(tries, 0, INT32_MAX, &n) == 0 && n > 0;
+	p->may_retry = tries && num_i64(tries, 0, INT32_MAX, &n) == 0;
+	p->retries = p->may_retry && n > 0;
 	if (!key || !*key)
 		return 0;
 	if (strlen(key) > REPEAT_KEY_MAX)
@@ -122,6 +123,17 @@ repeat_note(struct repeat *p, const char *task_id, const struct deadline *d, str
 	return 0;
 }
 
+int
+repeat_compare(struct repeat *p, struct idem_record *other, struct err *e)
+{
+	if (!memcmp(other->hash, p->hash, sizeof(p->hash)))
+		return 0;
+	idem_record_done(other);
+	(void)err_set(e, ERR_IDEMPOTENCY, "%s", "");
+	(void)snprintf(e->param, sizeof(e->param), "Idempotency-Key");
+	return -1;
+}
+
 static int
 look_by_key(struct repeat *p, struct idem_record *other, bool *found, struct err *e)
 {
@@ -133,14 +145,10 @@ look_by_key(struct repeat *p, struct idem_record *other, bool *found, struct err
 			     e) < 0)
 		return -1;
 	p->noted = begun;
+	if (!begun && repeat_compare(p, other, e) < 0)
+		return -1;
 	*found = !begun;
-	if (begun || !memcmp(other->hash, p->hash, sizeof(p->hash)))
-		return 0;
-	idem_record_done(other);
-	*found = false;
-	(void)err_set(e, ERR_IDEMPOTENCY, "%s", "");
-	(void)snprintf(e->param, sizeof(e->param), "Idempotency-Key");
-	return -1;
+	return 0;
 }
 
 /*
@@ -180,6 +188,20 @@ repeat_look(struct repeat *p, struct idem_record *other, bool *found, struct err
 	if (p->key)
 		return look_by_key(p, other, found, e);
 	return p->retries ? look_by_body(p, other, found, e) : 0;
+}
+
+int
+repeat_peek(struct repeat *p, struct idem_record *other, bool *found, struct err *e)
+{
+	if (!p->key)
+		return repeat_look(p, other, found, e);
+	*found = false;
+	*other = (struct idem_record){ 0 };
+	if (hash(p, e) < 0 ||
+	    store_idem_by_key(request_store(p->r), request_principal(p->r)->id, p->key, other,
+			      found, request_deadline(p->r), e) < 0)
+		return -1;
+	return *found ? repeat_compare(p, other, e) : 0;
 }
 
 /* ---- its end ---- */

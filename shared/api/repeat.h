@@ -33,6 +33,7 @@ struct repeat {
 	const char *key;                /* NULL: none */
 	int64_t longest_ms;
 	bool retries;       /* an SDK says so */
+	bool may_retry;     /* it would: it counts its tries */
 	bool hashed, noted; /* its hash is known; it has a record */
 	unsigned char hash[IDEM_HASH_BYTES];
 };
@@ -47,6 +48,14 @@ int repeat_open(struct repeat *p, struct request *r, const json_t *body,
  * 0 or -1: ERR_IDEMPOTENCY, ERR_STORE.
  */
 int repeat_look(struct repeat *p, struct idem_record *other, bool *found, struct err *e);
+
+/* The same without writing anything: the record is to be stored together with a task. */
+int repeat_peek(struct repeat *p, struct idem_record *other, bool *found, struct err *e);
+/*
+ * The record under this request's key is *other: is it the same request's?  0; -1: ERR_IDEMPOTENCY, and *other is
+ * ended.
+ */
+int repeat_compare(struct repeat *p, struct idem_record *other, struct err *e);
 
 /* Writes the record that a request without a key has; task_id: "" none.  0 or -1: ERR_STORE. */
 int repeat_note(struct repeat *p, const char *task_id, const struct deadline *d, struct err *e);

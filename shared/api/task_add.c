@@ -8,6 +8,7 @@
 #include "access/seal.h"
 #include "api/task_input.h"
 #include "api/task_json.h"
+#include "api/task_repeat.h"
 #include "base/cleanup.h"
 #include "base/id.h"
 #include "job/usual_time.h"
@@ -162,15 +163,32 @@ fill(const struct request *r, const struct image_engine *g, const struct task_wi
 	return task_input_save(g->config->state_dir, t->id, ed, &t->input, e);
 }
 
-static int
-store_it(const struct request *r, struct image_engine *g, struct store *store,
-	 const struct task_record *t, struct err *e)
+static void
+set_again(struct task_record *t, const struct idem_record *first)
 {
-	const struct task_add how = { .queue_length = (uint64_t)g->config->limits.queue_length };
-	bool added;
+	task_record_done(t);
+	*t = (struct task_record){ 0 };
+	(void)snprintf(t->id, sizeof(t->id), "%s", first->task_id);
+}
 
-	if (store_task_add(store, t, &how, NULL, &added, request_deadline(r), e) == 0)
+static int
+store_it(struct request *r, struct image_engine *g, struct store *store, struct task_repeat *repeat,
+	 struct task_record *t, struct idem_record *first, struct err *e)
+{
+	struct task_add how = { .queue_length = (uint64_t)g->config->limits.queue_length };
+	bool added = false;
+
+	if (task_repeat_record(repeat, t->id, &how.idem, e) == 0 &&
+	    store_task_add(store, t, &how, first, &added, request_deadline(r), e) == 0) {
+		if (added)
+			return 0;
+		/* The same came in by another way, a moment ago. */
+		task_input_remove(g->config->state_dir, t);
+		if (repeat_compare(&repeat->repeat, first, e) < 0)
+			return -1;
+		set_again(t, first);
 		return 0;
+	}
 	if (e->kind == ERR_RATE_LIMITED) {
 		if (!e->retry_after_s)
 			e->retry_after_s = QUEUE_RETRY_S;
@@ -183,19 +201,29 @@ store_it(const struct request *r, struct image_engine *g, struct store *store,
 
 int
 task_add(struct request *r, struct image_engine *g, struct store *store,
-	 const struct task_wish *wish, struct task_record *t, struct err *e)
+	 const struct task_wish *wish, struct task_record *t, struct idem_record *first,
+	 struct err *e)
 {
 	AUTO(edit) ed = { .body = json_incref(wish->body) };
+	AUTO(task_repeat) repeat = { 0 };
 	struct image_job job = { .rq = &ed.rq, .asked = wish->model };
+	bool found;
 
 	*t = (struct task_record){ 0 };
-	if (judge_callback(wish->callback_url, e) < 0 || read_body(r, g, &ed, e) < 0)
+	*first = (struct idem_record){ 0 };
+	if (judge_callback(wish->callback_url, e) < 0 || read_body(r, g, &ed, e) < 0 ||
+	    task_repeat_open(&repeat, r, wish, &ed.rq, first, &found, e) < 0)
 		return -1;
+	if (found) {
+		set_again(t, first);
+		return 0;
+	}
 	job.model_asked = ed.model;
-	if (image_check(g, &job, e) < 0 || request_images_take(r, ed.rq.n, e) < 0)
+	if (image_check(g, &job, e) < 0 || request_images_take(r, ed.rq.n, e) < 0 ||
+	    fill(r, g, wish, &ed, job.asked, t, e) < 0 ||
+	    store_it(r, g, store, &repeat, t, first, e) < 0)
 		return -1;
-	if (fill(r, g, wish, &ed, job.asked, t, e) < 0 || store_it(r, g, store, t, e) < 0)
-		return -1;
-	request_images_came(r, ed.rq.n);
+	if (!first->request_id[0])
+		request_images_came(r, ed.rq.n);
 	return 0;
 }

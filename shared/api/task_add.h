@@ -16,18 +16,23 @@ struct task_account {
 
 struct task_wish {
 	json_t *body; /* an images request or, with image, images or mask, an edit; the pictures are taken out */
-	const char *callback_url; /* NULL: none */
-	const struct model_conf *model; /* NULL: as the body says */
+	const char *callback_url;           /* NULL: none */
+	const struct model_conf *model;     /* NULL: as the body says */
 	const struct task_account *account; /* NULL: the provider's own */
 };
 
+struct idem_record;
+
 /*
- * 0: *t is in the queue; the caller ends it with task_record_done().
+ * 0: *t is in the queue; the caller ends it with task_record_done().  Or it was asked for before (api/task_repeat.h):
+ * then first->request_id is set, *t has nothing but the id, and the caller ends *first with idem_record_done().
  * -1: what image_params_read(), edit_sources_json(), image_check() say; ERR_URL_NOT_ALLOWED;
- * ERR_RATE_LIMITED: the queue is full, or the day's pictures are used up; ERR_STORAGE_FULL; ERR_STORE.
+ * ERR_RATE_LIMITED: the queue is full, or the day's pictures are used up; ERR_STORAGE_FULL; ERR_STORE;
+ * ERR_IDEMPOTENCY.
  */
 int task_add(struct request *r, struct image_engine *g, struct store *store,
-	     const struct task_wish *wish, struct task_record *t, struct err *e);
+	     const struct task_wish *wish, struct task_record *t, struct idem_record *first,
+	     struct err *e);
 
 /*
  * The lane of tasks that must not run at the same time: where the provider serves one request of an account

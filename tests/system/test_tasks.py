@@ -507,3 +507,84 @@ def test_a_queue_that_is_full_and_tasks_that_have_expired(start_easel, sim):
     expect_error(easel.get("/v1/tasks/" + first["id"]), 410, "expired")
     assert easel.get("/task_status/" + first["id"]).json["code"] == "expired"
     wait_until(lambda: easel.get("/v1/tasks/" + two[1]["id"]).status == 410, 20, "theirs")
+
+
+# ---- asked for once more ----
+
+def test_a_task_under_the_same_key_is_the_same_task_and_its_first_answer(easel, sim):
+    watch, headers = Watch(sim), {"Idempotency-Key": "t-replay"}
+    body = {"prompt": "a panda", "model": "gpt-image-1", "n": 2, "callback_url": None}
+    first = easel.post("/v1/tasks", body, headers)
+    end = ended(easel, first.json)
+    again = easel.post("/v1/tasks", dict(reversed(body.items())), headers)
+    assert first.status == again.status == 202 and first.body == again.body, (first, again)
+    assert again.header("idempotent-replayed") == "true" and not first.header("idempotent-replayed")
+    assert again.header("location") == first.header("location")
+    assert end["status"] == "SUCCESS" and len(watch.requests("generate")) == 1
+
+
+@pytest.mark.parametrize("members", [{"prompt": "a bear"}, {"n": 2}, {"callback_url": "https://example.com/hook"},
+                                     {"image": "data:image/png;base64,"}])
+def test_another_task_under_the_same_key_is_a_mismatch(easel, members):
+    headers, body = {"Idempotency-Key": f"t-{next(iter(members))}"}, {"prompt": "a panda", "model": "gpt-image-1"}
+    assert easel.post("/v1/tasks", body, headers).status == 202
+    if "image" in members:
+        members["image"] += base64.b64encode(easel.stored(ended(easel, create(easel))["images"][0]["url"])).decode()
+    expect_error(easel.post("/v1/tasks", {**body, **members}, headers), 422, "idempotency_mismatch", "Idempotency-Key")
+    expect_error(easel.generate(headers, **body), 422, "idempotency_mismatch", "Idempotency-Key")
+
+
+def test_the_same_task_asked_for_many_times_at_once_is_one_task(easel, sim):
+    watch, body = Watch(sim), {"prompt": "all at once", "model": "gpt-image-1"}
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: easel.post("/v1/tasks", body, {"Idempotency-Key": "t-many"}), range(48)))
+    assert {a.status for a in answers} == {202}, answers
+    task, = {a.json["id"] for a in answers}
+    assert len([a for a in answers if a.header("idempotent-replayed")]) == 47
+    assert ended(easel, {"id": task})["status"] == "SUCCESS" and len(watch.requests("generate")) == 1
+
+
+def test_a_task_that_was_refused_may_be_asked_for_anew_under_its_key(easel):
+    headers = {"Idempotency-Key": "t-refused"}
+    expect_error(easel.post("/v1/tasks", {"prompt": "a panda", "size": "big"}, headers), 400, "invalid_value", "size")
+    answer = easel.post("/v1/tasks", {"prompt": "a panda"}, headers)
+    assert answer.status == 202 and not answer.header("idempotent-replayed"), answer
+
+
+def test_a_key_of_another_caller_is_another_key(easel):
+    other, headers = easel.run("keys", "create", "--name", "t-other").stdout.strip(), {"Idempotency-Key": "t-owner"}
+    first = easel.post("/v1/tasks", {"prompt": "a panda"}, headers)
+    answer = easel.post("/v1/tasks", {"prompt": "a bear"}, headers, key=other)
+    assert answer.status == 202 and answer.json["id"] != first.json["id"], answer
+    assert not answer.header("idempotent-replayed")
+
+
+@pytest.mark.parametrize("key, code", [("k" * 255, None), ("k" * 256, "string_above_max_length"), ("k\xe9", "invalid_value"),
+                                       (" ~!", None), ("k\tk", "invalid_value")])
+def test_how_a_tasks_key_may_look(easel, key, code):
+    answer = easel.post("/v1/tasks", {"prompt": "a panda"}, {"Idempotency-Key": key})
+    if code:
+        expect_error(answer, 400, code, "Idempotency-Key")
+    else:
+        assert answer.status == 202, answer
+
+
+def test_an_sdks_retry_of_a_task_is_the_same_task_and_another_request_is_not(easel, sim):
+    body, first, retry = {"prompt": "tried again"}, {"x-stainless-retry-count": "0"}, {"x-stainless-retry-count": "1"}
+    answers = [easel.post("/v1/tasks", body, h) for h in (first, retry, {"x-stainless-retry-count": "2"}, first)]
+    assert [a.status for a in answers] == [202] * 4, answers
+    ids = [a.json["id"] for a in answers]
+    assert ids[0] == ids[1] == ids[2] != ids[3], ids
+    assert [a.header("idempotent-replayed") for a in answers] == [None, "true", "true", None]
+    other = easel.post("/v1/tasks", {"prompt": "never asked before"}, retry)
+    assert other.status == 202 and not other.header("idempotent-replayed"), other
+
+
+def test_the_older_route_knows_the_key_too_and_tells_accounts_apart(easel):
+    headers = {"Idempotency-Key": "t-older"}
+    body = {"auth_type": "token", "token": f"{NOVELAI_TOKEN}-older", "model": NAI, "prompt": "a panda"}
+    first, again = (easel.post("/generate", body, headers) for _ in range(2))
+    assert first.status == again.status == 200 and first.json == again.json, (first, again)
+    assert again.header("idempotent-replayed") == "true"
+    other = easel.post("/generate", {**body, "token": f"{NOVELAI_TOKEN}-another"}, headers)
+    assert other.status == 422 and other.json["code"] == "idempotency_mismatch", other

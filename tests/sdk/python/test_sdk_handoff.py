@@ -89,6 +89,7 @@ class Front:
         where = urllib.parse.urlsplit(url)
         self.to, self.how, self.seconds, self.left = (where.hostname, where.port), how, seconds, times
         self.posts, self.lock, self.open = 0, threading.Lock(), []
+        self.deaf = set()  # clients that get nothing of the answer any more
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -107,7 +108,8 @@ class Front:
     def copy(self, source, to):
         try:
             while data := source.recv(65536):
-                to.sendall(data)
+                if to not in self.deaf:
+                    to.sendall(data)
             to.shutdown(socket.SHUT_WR)
         except OSError:
             pass
@@ -115,13 +117,14 @@ class Front:
     def up(self, client, server):
         try:
             while data := client.recv(65536):
-                server.sendall(data)
                 if data.startswith(b"POST "):
                     with self.lock:
                         self.posts += 1
                         gives_up, self.left = self.left > 0, self.left - 1
                     if gives_up:
+                        self.deaf.add(client)
                         threading.Timer(self.seconds, self.give_up, (client, server)).start()
+                server.sendall(data)
             server.shutdown(socket.SHUT_WR)
         except OSError:
             pass
@@ -210,3 +213,16 @@ def test_what_a_killed_client_asked_for_is_in_the_list_of_tasks_when_it_takes_lo
     assert is_stored(easel, task["images"][0]["url"]) and bought(watch) == 1, task
     picture, = wait_until(lambda: [p for p in easel.get("/v1/images").json["data"] if p["prompt"] == prompt], 10, "its record")
     assert picture["task_id"] == task["id"] and picture["url"] == task["images"][0]["url"], picture
+
+
+# ---- tasks ----
+
+@pytest.mark.parametrize("how", ["cuts one side", "answers 504"])
+def test_a_task_whose_answer_was_lost_is_not_made_twice(patient, sim, sdk, front, how):
+    """The front gives up before the answer comes; the task is taken in all the same."""
+    watch, before = Watch(sim), front(patient.url, how, 0.3)
+    tasks = len(patient.get("/v1/tasks").json["data"])
+    said = ask(sdk, patient, before.url, kind="task", model="gpt-image-1", prompt=f"task {how} {os.path.basename(sdk[-1])}")
+    assert before.posts == 2, "the SDK has tried again"
+    assert said["task"]["status"] == "SUCCESS" and is_stored(patient, said["task"]["urls"][0]), said
+    assert bought(watch) == 1 and len(patient.get("/v1/tasks").json["data"]) == tasks + 1
