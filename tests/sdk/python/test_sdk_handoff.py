@@ -204,7 +204,7 @@ def test_who_repeats_what_a_killed_client_asked_for_gets_its_picture(patient, si
 
 def test_what_a_killed_client_asked_for_is_in_the_list_of_tasks_when_it_takes_longer_than_its_deadline(easel, sim, sdk):
     watch, prompt = Watch(sim), f"killed and late {os.path.basename(sdk[-1])}"
-    before = {t["id"] for t in easel.get("/v1/tasks").json["data"]}
+    before = {t["id"] for t in easel.get("/v1/tasks?limit=100").json["data"]}
     kill_in_the_middle(sdk, easel, watch, kind="images", prompt=prompt)
 
     def found():
@@ -221,8 +221,8 @@ def test_what_a_killed_client_asked_for_is_in_the_list_of_tasks_when_it_takes_lo
 def test_a_task_whose_answer_was_lost_is_not_made_twice(patient, sim, sdk, front, how):
     """The front gives up before the answer comes; the task is taken in all the same."""
     watch, before = Watch(sim), front(patient.url, how, 0.3)
-    tasks = len(patient.get("/v1/tasks").json["data"])
+    tasks = len(patient.get("/v1/tasks?limit=100").json["data"])
     said = ask(sdk, patient, before.url, kind="task", model="gpt-image-1", prompt=f"task {how} {os.path.basename(sdk[-1])}")
     assert before.posts == 2, "the SDK has tried again"
     assert said["task"]["status"] == "SUCCESS" and is_stored(patient, said["task"]["urls"][0]), said
-    assert bought(watch) == 1 and len(patient.get("/v1/tasks").json["data"]) == tasks + 1
+    assert bought(watch) == 1 and len(patient.get("/v1/tasks?limit=100").json["data"]) == tasks + 1
