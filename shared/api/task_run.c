@@ -13,6 +13,7 @@
 #include "base/tick.h"
 #include "http/watchdog.h"
 #include "job/intent.h"
+#include "job/picture_record.h"
 #include "job/retry.h"
 
 #define TICK_US     1000000
@@ -310,6 +311,7 @@ settle(struct run *r, int rc, struct err *e)
 		task_fail(r->env, r->t, r->history, r->cancelled ? NULL : &r->job, e);
 	else
 		task_succeed(r->env, r->t, r->history, &r->job);
+	picture_note_write(picture_note_make(r->env->g->records, &r->job, r->t->id));
 }
 
 /* A task whose worker died.  True: it is to be run, or gone on with. */

@@ -102,6 +102,11 @@ def test_a_task_is_taken_in_run_and_read(easel, sim):
     assert easel.stored(picture["url"])[:4] == b"\x89PNG"
     assert len(watch.requests("generate")) == 1
 
+    def record():
+        return [p for p in easel.get("/v1/images").json["data"] if p["task_id"] == task["id"]]
+    kept, = wait_until(record, 10, "the picture's record")
+    assert kept["url"] == picture["url"] and kept["prompt"] == "a panda" and kept["request_id"] == end["request_id"]
+
 
 def data_url(data, kind="png"):
     return f"data:image/{kind};base64," + base64.b64encode(data).decode()

@@ -1,0 +1,122 @@
+"""What is killed, and how it comes back: tests/kills."""
+import os
+import signal
+import subprocess
+import tempfile
+import time
+
+import support
+from support import SLOW
+
+WORKERS = 2
+# The programs that take part most often.
+PROGRAMS = ("task-worker",) * 6 + ("images-generations",) * 5 + ("task-create",) * 3 + ("task-status",) * 2 + (
+    "images-edits", "images", "chat-completions", "models", "login", "health", "fallback")
+
+
+class Redis:
+    """A redis-server whose data outlives it."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="easel-redis-")
+        self.path = os.path.join(self.folder, "redis.sock")
+        self.url = f"redis+unix://{self.path}?db=0"
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", self.folder, "--appendonly", "yes",
+             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        support.wait_until(self.answers, 20, "redis-server")
+
+    def answers(self):
+        try:
+            with support.socket.socket(support.socket.AF_UNIX) as s:
+                s.connect(self.path)
+                s.sendall(b"PING\r\n")
+                return s.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20 * SLOW)
+        support.shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Target:
+    """One kill: chosen before, done at its time."""
+
+    def __init__(self, kind, program="", pick=0.0, pause=0.0):
+        self.kind, self.program, self.pick, self.pause = kind, program, pick, pause
+        self.at = 0.0  # monotonic seconds
+
+    def __str__(self):
+        return f"{self.kind} of {self.program}" if self.program else self.kind
+
+
+def choose(rng, redis):
+    kinds = ["worker"] * 7 + ["parent"] * 4 + ["lighttpd"] * 2 + ["whole tree"] * 4 + ["easel serve"] + \
+        (["redis"] * 4 if redis else [])
+    kind = rng.choice(kinds)
+    program = rng.choice(PROGRAMS) if kind in ("worker", "parent") else ""
+    return Target(kind, program, rng.random(), rng.choice((0, 0.1, 0.3, 0.8)))
+
+
+def strike(easel, redis, target):
+    """Kills it, and starts again what does not do so by itself."""
+    if target.kind == "redis":
+        target.at = time.monotonic()
+        redis.kill()
+        time.sleep(target.pause)
+        redis.start()
+    elif target.kind in ("whole tree", "easel serve"):
+        kill_tree(easel, target)
+        time.sleep(target.pause)
+        easel.start()
+    else:
+        victim = support.wait_until(lambda: find(easel, target), 10, f"a {target}")
+        target.at = time.monotonic()
+        kill_one(victim.pid)
+
+
+def find(easel, target):
+    if target.kind == "lighttpd":
+        found = [p for p in easel.tree() if p.name == "lighttpd"]
+    else:
+        of_it = easel.named("handlers/" + target.program)
+        pids = {p.pid for p in of_it}
+        found = [p for p in of_it if (p.parent in pids) == (target.kind == "worker")]
+    return found[int(target.pick * len(found))] if found else None
+
+
+def kill_one(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def kill_tree(easel, target):
+    """`easel serve` first, so that nobody starts anything again; alone, it must take all of them along."""
+    tree, process = easel.tree(), easel.process
+    target.at = time.monotonic()
+    process.kill()
+    if target.kind == "whole tree":
+        for p in tree:
+            kill_one(p.pid)
+    process.wait()
+    process.stdout.close()
+    easel.process = None
+    support.wait_until(lambda: not any(support.alive(p.pid) for p in tree), 10, "the end of the whole tree")
+    for p in tree:  # they were orphaned, and are ours
+        try:
+            os.waitpid(p.pid, os.WNOHANG)
+        except ChildProcessError:
+            pass
