@@ -102,6 +102,8 @@ check-tsan: deps-test
 
 check-churn: deps-test
 	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/churn
+check-kills: deps-test
+	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) RUNS=$(RUNS) tests/kills
 fault-table: deps-test
 	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/fault-table
 
@@ -131,6 +133,6 @@ help:
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all units deps deps-test run test check-asan check-tsan check-churn fault-table bench lint docs install help clean FORCE
+.PHONY: all units deps deps-test run test check-asan check-tsan check-churn check-kills fault-table bench lint docs install help clean FORCE
 .SECONDARY:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -236,7 +236,8 @@ handoff_begin(struct handoff *h, struct request *r, const struct config *c, stru
 	AUTO(task_record) t = { 0 };
 
 	h->lease_ms = c->store.task_lease_ms;
-	id_make("task_", h->task_id, sizeof(h->task_id));
+	/* Whoever finds its intent, should this process die now, makes the same one. */
+	id_alike("task_", request_id(r), h->task_id, sizeof(h->task_id));
 	h->created_ms = clock_wall_ms();
 	if (fill(h, r, job, body, &t, e) < 0 || add(h, r, &t, repeat, e) < 0) {
 		log_error(request_id(r), "the store does not take its work as a task: %s %s",

@@ -287,6 +287,7 @@ work(struct image_wait *w, struct err *e)
 	w->job->on_stage = on_stage;
 	w->job->on_upstream_id = on_upstream_id;
 	w->job->on_self = w;
+	w->job->hash = repeat_hash(&w->repeat);
 	w->note_us = clock_us() + REPEAT_NOTE_MS * 1000;
 	if (w->wish.async)
 		w->tick.next_us = 0; /* perhaps at once */

@@ -90,6 +90,14 @@ hash(struct repeat *p, struct err *e)
 	return rc;
 }
 
+const unsigned char *
+repeat_hash(struct repeat *p)
+{
+	struct err e;
+
+	return hash(p, &e) == 0 ? p->hash : NULL;
+}
+
 /* ---- the record ---- */
 
 int

@@ -57,6 +57,9 @@ int repeat_peek(struct repeat *p, struct idem_record *other, bool *found, struct
  */
 int repeat_compare(struct repeat *p, struct idem_record *other, struct err *e);
 
+/* What it is known by, for whoever finds what is left of it; NULL: out of memory. */
+const unsigned char *repeat_hash(struct repeat *p);
+
 /* Writes the record that a request without a key has; task_id: "" none.  0 or -1: ERR_STORE. */
 int repeat_note(struct repeat *p, const char *task_id, const struct deadline *d, struct err *e);
 /* The same record, to be stored together with a task. */

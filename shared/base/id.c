@@ -1,6 +1,7 @@
 #include "base/id.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -66,4 +67,12 @@ id_make(const char *prefix, char *out, size_t size)
 	}
 	out[len++] = digits[acc << (5 - bits) & 31];
 	out[len] = '\0';
+}
+
+void
+id_alike(const char *prefix, const char *id, char *out, size_t size)
+{
+	const char *random = strchr(id, '_');
+
+	(void)snprintf(out, size, "%s%s", prefix, random ? random + 1 : id);
 }

@@ -12,4 +12,7 @@
 
 void id_make(const char *prefix, char *out, size_t size);
 
+/* The same random part under another prefix: "req_01jd…" gives "task_01jd…". */
+void id_alike(const char *prefix, const char *id, char *out, size_t size);
+
 #endif

@@ -12,6 +12,7 @@
 #include "job/degrade.h"
 #include "job/intent.h"
 #include "job/key_turn.h"
+#include "job/lost_job.h"
 #include "job/retry.h"
 #include "job/slots.h"
 #include "job/usual_time.h"
@@ -59,6 +60,7 @@ on_upstream_id(void *self, const char *id)
 {
 	const struct image_job *job = ((struct attempts *)self)->job;
 
+	lost_job_prepare(job);
 	intent_upstream_id(job->intent, id);
 	if (job->on_upstream_id)
 		job->on_upstream_id(job->on_self, id);
@@ -117,7 +119,11 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 	}
 	intent_release(job->intent); /* of the model before */
 	job->intent = intent_take(job->request_id, job->key_id, m->id, p->name);
-	return job->intent ? 0 : err_set(e, ERR_OVERLOADED, "no place left to note a job");
+	if (!job->intent)
+		return err_set(e, ERR_OVERLOADED, "no place left to note a job");
+	if (job->hash)
+		intent_hash(job->intent, job->hash);
+	return 0;
 }
 
 /* ---- one attempt ---- */

@@ -8,35 +8,13 @@
 #include "files/imaging.h"
 #include "job/attempts.h"
 #include "job/intent.h"
+#include "job/lost_job.h"
 #include "job/picture_record.h"
 #include "job/retry.h"
 #include "job/slots.h"
 #include "job/usual_time.h"
 #include "net/upstream.h"
 #include "provider/capability.h"
-#include "store/store_idem.h"
-
-#define RECOVERY_MS 5000 /* for one row of a lost job */
-
-/* A job whose process died: nobody waits for it any more, but what became of it is written down. */
-static void
-end_lost_job(const struct job_record *j, void *store)
-{
-	struct deadline d = deadline_in_ms(RECOVERY_MS);
-	bool found;
-	struct err e;
-
-	log_warn(j->request_id, "%s: its process died at stage %s; model=%s, provider=%s, key=%s",
-		 j->outcome, j->stage, j->model, j->provider, j->key_id);
-	/* Whoever asks again under the same key: it is not bought again, or was not bought at all. */
-	if ((!strcmp(j->outcome, "outcome_unknown")
-		     ? store_idem_finish(store, j->request_id, 502, "", &found, &d, &e)
-		     : store_idem_drop(store, j->request_id, &d, &e)) < 0)
-		log_error(j->request_id, "its record stays as it is: %s %s", e.about, e.detail);
-	if (store_job_add(store, j, &d, &e) < 0)
-		log_error(j->request_id, "the job cannot be written down: %s %s", e.about,
-			  e.detail);
-}
 
 int
 image_engine_open(struct image_engine *g, const struct config *c, const char *program,
@@ -50,7 +28,7 @@ image_engine_open(struct image_engine *g, const struct config *c, const char *pr
 	    slots_open(c->state_dir, e) < 0 || usual_time_open(c->state_dir, e) < 0 ||
 	    picture_records_open(&g->records, store, e) < 0)
 		return -1;
-	return intent_recover(c->state_dir, end_lost_job, store, e) < 0 ? -1 : 0;
+	return lost_jobs_end(c, store, e);
 }
 
 void

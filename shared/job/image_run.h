@@ -27,7 +27,7 @@ struct image_engine {
 };
 
 /*
- * Also ends, with a row in `store` and a line in the log, the jobs that dead processes left behind.
+ * Also sees to the jobs that dead processes left behind, job/lost_job.h.
  */
 int image_engine_open(struct image_engine *g, const struct config *c, const char *program,
 		      struct store *store, unsigned max_in_flight, struct err *e);
@@ -61,6 +61,8 @@ struct image_job {
 	const char *resume;
 	const struct picture *came;
 	unsigned ncame;
+	/* SHA-256 of what was asked for: what a repetition without a key is known by.  NULL: not known. */
+	const unsigned char *hash;
 
 	/* Filled, as far as it got, whether it succeeded or not. */
 	/* What was asked for; its habits are the answer's.  A caller that knows it already sets it, an image model. */

@@ -24,7 +24,7 @@
  */
 #define FOLDER       "intent"
 #define FILE_MAGIC   0x746e65746e49736cU
-#define FILE_VERSION 1
+#define FILE_VERSION 2
 #define CACHE_LINE   64
 #define SLOTS_MAX    65536
 #define NAMES_MAX    64 /* files of dead processes that had this program's name and number */
@@ -45,6 +45,10 @@ struct intent {
 	char model[128];
 	char provider[64];
 	char upstream_id[96];
+	uint32_t hashed;
+	unsigned char hash[INTENT_HASH_BYTES];
+	char credential[12];
+	char request[INTENT_REQUEST_TEXT];
 } __attribute__((aligned(CACHE_LINE)));
 
 /* This process's file. */
@@ -199,7 +203,8 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	put(i->key_id, sizeof(i->key_id), key_id);
 	put(i->model, sizeof(i->model), model);
 	put(i->provider, sizeof(i->provider), provider);
-	i->upstream_id[0] = '\0';
+	i->upstream_id[0] = i->request[0] = i->credential[0] = '\0';
+	i->hashed = 0;
 	atomic_store_explicit(&i->stage, INTENT_ACCEPTED, memory_order_release);
 	return i;
 }
@@ -241,6 +246,21 @@ intent_upstream_id(struct intent *i, const char *id)
 }
 
 void
+intent_hash(struct intent *i, const unsigned char hash[INTENT_HASH_BYTES])
+{
+	memcpy(i->hash, hash, sizeof(i->hash));
+	__atomic_store_n(&i->hashed, 1, __ATOMIC_RELEASE);
+}
+
+/* Nobody reads it as long as there is no upstream id, which is written with release. */
+void
+intent_request(struct intent *i, const char *request, const char *credential)
+{
+	put(i->credential, sizeof(i->credential), credential);
+	put(i->request, sizeof(i->request), strlen(request) < sizeof(i->request) ? request : "");
+}
+
+void
 intent_release(struct intent *i)
 {
 	if (!i)
@@ -252,15 +272,23 @@ intent_release(struct intent *i)
 }
 
 static void
-make_record(const struct header *h, struct intent *i, uint32_t stage, struct job_record *j)
+make_record(const struct header *h, struct intent *i, uint32_t stage, struct intent_lost *l)
 {
+	struct job_record *j = &l->job;
+
 	/* The file is not to be trusted to end its texts. */
 	i->request_id[sizeof(i->request_id) - 1] = '\0';
 	i->key_id[sizeof(i->key_id) - 1] = '\0';
 	i->model[sizeof(i->model) - 1] = '\0';
 	i->provider[sizeof(i->provider) - 1] = '\0';
 	i->upstream_id[sizeof(i->upstream_id) - 1] = '\0';
+	i->credential[sizeof(i->credential) - 1] = '\0';
+	i->request[sizeof(i->request) - 1] = '\0';
 
+	*l = (struct intent_lost){ .hashed = i->hashed == 1,
+				   .request = i->request,
+				   .credential = i->credential };
+	memcpy(l->hash, i->hash, sizeof(l->hash));
 	*j = (struct job_record){ .created_ms = i->created_ms, .ended_ms = clock_wall_ms() };
 	/* The same id whoever recovers it, so that doing so twice makes one record. */
 	put(j->id, sizeof(j->id), i->request_id);
@@ -278,11 +306,11 @@ make_record(const struct header *h, struct intent *i, uint32_t stage, struct job
 /*
  * Hands out what is in a dead process's file, which is locked.  Read and written by call, not mapped:
  * a file that somebody cuts short is then an error and not SIGBUS.  Each slot is freed after fn had
- * it: if this process dies in the middle, the next one goes on there.
+ * it: if this process dies in the middle, or cannot say what became of it, the next one goes on there.
  * The number of jobs; *keep: the file is not ours to remove.
  */
 static int
-recover_slots(int fd, bool *keep, void (*fn)(const struct job_record *j, void *arg), void *arg)
+recover_slots(int fd, bool *keep, int (*fn)(const struct intent_lost *l, void *arg), void *arg)
 {
 	struct header h;
 	int n = 0;
@@ -291,10 +319,12 @@ recover_slots(int fd, bool *keep, void (*fn)(const struct job_record *j, void *a
 	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != FILE_MAGIC)
 		return 0;
 	*keep = h.version != FILE_VERSION || h.slot_bytes != sizeof(struct intent);
-	for (uint32_t s = 0; !*keep && s < h.slots && s < SLOTS_MAX; s++) {
+	if (*keep)
+		return 0;
+	for (uint32_t s = 0; s < h.slots && s < SLOTS_MAX; s++) {
 		off_t at = (off_t)(sizeof(h) + s * sizeof(struct intent));
 		uint32_t stage, none = INTENT_FREE;
-		struct job_record j;
+		struct intent_lost l;
 		struct intent i;
 
 		if (pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i))
@@ -302,8 +332,11 @@ recover_slots(int fd, bool *keep, void (*fn)(const struct job_record *j, void *a
 		stage = atomic_load_explicit(&i.stage, memory_order_relaxed);
 		if (stage == INTENT_FREE || stage >= STAGES)
 			continue;
-		make_record(&h, &i, stage, &j);
-		fn(&j, arg);
+		make_record(&h, &i, stage, &l);
+		if (fn(&l, arg) < 0) {
+			*keep = true;
+			continue;
+		}
 		n++;
 		(void)!pwrite(fd, &none, sizeof(none), at + (off_t)offsetof(struct intent, stage));
 	}
@@ -311,7 +344,7 @@ recover_slots(int fd, bool *keep, void (*fn)(const struct job_record *j, void *a
 }
 
 int
-intent_recover(const char *state_dir, void (*fn)(const struct job_record *j, void *arg), void *arg,
+intent_recover(const char *state_dir, int (*fn)(const struct intent_lost *l, void *arg), void *arg,
 	       struct err *e)
 {
 	int dir = run_folder_open(state_dir, FOLDER, e), n = 0;

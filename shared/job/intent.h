@@ -8,6 +8,9 @@
  * shared, so they survive any end of the process (not a power cut).  The file is locked (flock) as
  * long as its owner lives; whoever finds one unlocked may take its slots over.  Slots are taken and
  * given back by any thread.  Does not log.
+ *
+ * A slot also says what a successor needs: what a repetition of the request is known by, and, once the
+ * provider has a name for the work, how to go on with it.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,15 +42,33 @@ void intent_stage(struct intent *i, enum intent_stage stage);
 enum intent_stage intent_stage_of(const struct intent *i);
 const char *intent_upstream_id_of(const struct intent *i); /* for the thread that set it */
 void intent_upstream_id(struct intent *i, const char *id);
+/* SHA-256 of what was asked for, job/image_run.h. */
+#define INTENT_HASH_BYTES 32
+void intent_hash(struct intent *i, const unsigned char hash[INTENT_HASH_BYTES]);
+/*
+ * Before its upstream id: the request as JSON, and the fingerprint of the credential.  What is longer than
+ * INTENT_REQUEST_TEXT is not kept.
+ */
+#define INTENT_REQUEST_TEXT 1024
+void intent_request(struct intent *i, const char *request, const char *credential);
 void intent_release(struct intent *i); /* accepts NULL */
+
+/* A job whose process died. */
+struct intent_lost {
+	struct job_record job;
+	bool hashed; /* the hash is known */
+	unsigned char hash[INTENT_HASH_BYTES];
+	const char *request, *credential; /* "" not known; until fn returns */
+};
 
 /*
  * Looks for files whose owner is dead, calls fn for each job found in them and removes them.  Any
  * number of processes may do so at once; each job is handed to one of them.  The outcome in the
  * record is "outcome_unknown" when the provider may have been reached, else "handler_crashed".
+ * fn returns 0, or -1: the job stays there, for the next one who looks.
  * The number of jobs, or -1.
  */
-int intent_recover(const char *state_dir, void (*fn)(const struct job_record *j, void *arg),
+int intent_recover(const char *state_dir, int (*fn)(const struct intent_lost *l, void *arg),
 		   void *arg, struct err *e);
 
 #endif

@@ -11,7 +11,7 @@ import time
 import support
 from kill_judge import Judge
 from kill_load import Load
-from kill_targets import WORKERS, Redis, choose, strike
+from kill_targets import WORKERS, Redis, choose, reap, strike
 
 KILL_S = 1.4  # within which the kill comes, from the first request on
 LEASE = f"{3 * support.SLOW}s"
@@ -100,6 +100,7 @@ def work(store, seed, numbers, pipe):
             for number in numbers:
                 pipe.send(lane.run(number))
             pipe.send({"store": store, "end": lane.end()})
+        reap()
         left = [str(p) for p in support.children(support.os.getpid())]
         pipe.send({"store": store, "end": [f"left behind: {left}"] if left else []})
     except (KeyboardInterrupt, SystemExit):

@@ -10,7 +10,7 @@ from support import SLOW
 
 WORKERS = 2
 # The programs that take part most often.
-PROGRAMS = ("task-worker",) * 6 + ("images-generations",) * 5 + ("task-create",) * 3 + ("task-status",) * 2 + (
+PROGRAMS = ("task-worker",) * 9 + ("images-generations",) * 6 + ("task-create",) * 3 + ("task-status",) * 2 + (
     "images-edits", "images", "chat-completions", "models", "login", "health", "fallback")
 
 
@@ -62,7 +62,7 @@ class Target:
 
 
 def choose(rng, redis):
-    kinds = ["worker"] * 7 + ["parent"] * 4 + ["lighttpd"] * 2 + ["whole tree"] * 4 + ["easel serve"] + \
+    kinds = ["worker"] * 8 + ["parent"] * 3 + ["lighttpd"] * 2 + ["whole tree"] * 4 + ["easel serve"] + \
         (["redis"] * 4 if redis else [])
     kind = rng.choice(kinds)
     program = rng.choice(PROGRAMS) if kind in ("worker", "parent") else ""
@@ -115,8 +115,14 @@ def kill_tree(easel, target):
     process.stdout.close()
     easel.process = None
     support.wait_until(lambda: not any(support.alive(p.pid) for p in tree), 10, "the end of the whole tree")
-    for p in tree:  # they were orphaned, and are ours
-        try:
-            os.waitpid(p.pid, os.WNOHANG)
-        except ChildProcessError:
-            pass
+    reap()
+
+
+def reap():
+    """Those that were orphaned are ours, and have ended."""
+    for p in support.children(os.getpid()):
+        if p.state == "Z":
+            try:
+                os.waitpid(p.pid, os.WNOHANG)
+            except ChildProcessError:
+                pass

@@ -31,12 +31,13 @@ static struct err e;
 static struct job_record jobs[JOBS_MAX];
 static int njobs;
 
-static void
-collect(const struct job_record *j, void *arg)
+static int
+collect(const struct intent_lost *l, void *arg)
 {
 	(void)arg;
 	assert_true(njobs < JOBS_MAX);
-	jobs[njobs++] = *j;
+	jobs[njobs++] = l->job;
+	return 0;
 }
 
 static int
@@ -286,6 +287,7 @@ static void
 survives_files_that_are_none_of_its_own(void **state)
 {
 	unsigned char other[256] = { 0 };
+	uint32_t slot_bytes;
 	char path[160];
 	int fd;
 
@@ -324,23 +326,80 @@ survives_files_that_are_none_of_its_own(void **state)
 	assert_int_equal(recover(), 0);
 	assert_int_equal(access(path, F_OK), 0);
 	/* Cut in the middle of a slot: what is whole is handed out. */
-	assert_int_equal(pwrite(fd, "\x01", 1, 8), 1);
-	assert_int_equal(ftruncate(fd, 128 + 384 + 100), 0);
+	assert_int_equal(pwrite(fd, "\x02", 1, 8), 1);
+	assert_int_equal(pread(fd, &slot_bytes, sizeof(slot_bytes), 12), sizeof(slot_bytes));
+	assert_int_equal(ftruncate(fd, 128 + slot_bytes + 100), 0);
 	(void)close(fd);
 	assert_int_equal(recover(), 1);
 	assert_string_equal(jobs[0].request_id, "req_0");
 	assert_int_equal(access(path, F_OK), -1);
 }
 
-static int seen;
+static void
+child_that_can_be_gone_on_with(void)
+{
+	unsigned char hash[INTENT_HASH_BYTES];
+	char longer[INTENT_REQUEST_TEXT + 1];
+	struct intent *i;
+
+	memset(hash, 7, sizeof(hash));
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	if (intent_open(dir, "images-generations", SLOTS, &e) < 0)
+		_exit(1);
+	/* What was in a slot before is nobody else's. */
+	i = intent_take("req_before", "key_1", "m", "p");
+	intent_hash(i, hash);
+	intent_request(i, "{}", "01234567");
+	intent_release(i);
+	for (int n = 0; n < 3; n++)
+		intent_stage(intent_take("req", "key_1", "m", "p"), INTENT_SUBMITTING);
+	i = intent_take("req_last", "key_1", "m", "p");
+	intent_hash(i, hash);
+	intent_request(i, longer + 1, "89abcdef");
+	i = intent_take("req_long", "key_1", "m", "p");
+	intent_request(i, longer, "89abcdef");
+}
+
+static int
+look_at_what_is_known(const struct intent_lost *l, void *arg)
+{
+	bool last = !strcmp(l->job.request_id, "req_last");
+	int *calls = arg;
+
+	assert_int_equal(l->hashed, last);
+	assert_int_equal(l->hash[INTENT_HASH_BYTES - 1], last ? 7 : l->hash[INTENT_HASH_BYTES - 1]);
+	assert_int_equal(strlen(l->request), last ? INTENT_REQUEST_TEXT - 1 : 0);
+	if (last)
+		assert_string_equal(l->credential, "89abcdef");
+	/* The store is away: it is told again. */
+	return ++*calls < 3 ? -1 : 0;
+}
 
 static void
-die_at_the_third(const struct job_record *j, void *arg)
+tells_how_to_go_on_until_that_is_done(void **state)
 {
-	(void)j;
+	int calls = 0;
+
+	(void)state;
+	killed(child_that_can_be_gone_on_with);
+	assert_int_equal(intent_recover(dir, look_at_what_is_known, &calls, &e), 3);
+	assert_int_equal(calls, 5);
+	assert_int_equal(files(false), 1);
+	assert_int_equal(intent_recover(dir, look_at_what_is_known, &calls, &e), 2);
+	assert_int_equal(files(false), 0);
+}
+
+static int seen;
+
+static int
+die_at_the_third(const struct intent_lost *l, void *arg)
+{
+	(void)l;
 	(void)arg;
 	if (++seen == 3)
 		(void)raise(SIGKILL);
+	return 0;
 }
 
 static void
@@ -367,12 +426,13 @@ loses_nothing_when_a_recovering_process_dies(void **state)
 
 static int report;
 
-static void
-tell(const struct job_record *j, void *arg)
+static int
+tell(const struct intent_lost *l, void *arg)
 {
 	(void)arg;
-	if (write(report, j->request_id, 5) != 5)
+	if (write(report, l->job.request_id, 5) != 5)
 		_exit(1);
+	return 0;
 }
 
 static void
@@ -531,6 +591,7 @@ main(void)
 		TEST(gives_out_as_many_slots_as_there_are),
 		TEST(cuts_what_is_too_long),
 		TEST(survives_files_that_are_none_of_its_own),
+		TEST(tells_how_to_go_on_until_that_is_done),
 		TEST(loses_nothing_when_a_recovering_process_dies),
 		TEST(hands_each_job_to_one_process),
 		TEST(shows_whole_fields_wherever_the_kill_hits),

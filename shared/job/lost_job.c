@@ -1,0 +1,184 @@
+#include "job/lost_job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "access/fingerprint.h"
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/utf8.h"
+#include "job/intent.h"
+#include "job/picture_record.h"
+#include "store/store_idem.h"
+#include "store/store_task.h"
+
+#define RECOVERY_MS 5000 /* for what is written of one lost job */
+#define LEASE_MS    1    /* nobody has it */
+#define KNOWN_MS \
+	600000 /* how long a repetition without a key is expected: SDKs come back at once */
+#define CLIP_CHARS 100
+
+/* ---- while its process lives ---- */
+
+/* The request in the words of an images request, with all that it says or the beginning of its prompt. */
+static char *
+request_text(const struct image_job *job, bool clip)
+{
+	const char *prompt = job->rq->prompt;
+	json_auto_t *o = image_params_json(job->rq);
+	char clipped[4 * CLIP_CHARS + 8];
+
+	if (clip) {
+		utf8_clip(clipped, sizeof(clipped), prompt, strlen(prompt), CLIP_CHARS);
+		prompt = clipped;
+		(void)json_object_del(o, "negative_prompt");
+	}
+	(void)json_object_set_new(o, "prompt", json_string(prompt));
+	(void)json_object_set_new(o, "model", json_string(job->asked->id));
+	return json_dumps(o, JSON_COMPACT);
+}
+
+void
+lost_job_prepare(const struct image_job *job)
+{
+	const char *credential = job->call.credential ? job->call.credential : "";
+	char print[FINGERPRINT_TEXT];
+	AUTO_FREE char *text = NULL;
+
+	if (job->rq->n != 1)
+		return;
+	text = request_text(job, false);
+	if (text && strlen(text) >= INTENT_REQUEST_TEXT) {
+		free(text);
+		text = request_text(job, true);
+	}
+	fingerprint(credential, strlen(credential), print);
+	intent_request(job->intent, text ? text : "", print);
+}
+
+/* ---- after its death ---- */
+
+struct recovery {
+	const struct config *config;
+	struct store *store;
+};
+
+static bool
+can_go_on(const struct recovery *r, const struct intent_lost *l)
+{
+	const struct model_conf *m = config_model(r->config, l->job.model);
+
+	return l->job.upstream_id[0] && l->request[0] && m && provider_driver_of(m)->resume;
+}
+
+/* The record of its key, or one that is found by what was asked for. */
+static int
+tell_repetitions(const struct recovery *r, const struct intent_lost *l, const char *task_id,
+		 const struct deadline *d, struct err *e)
+{
+	const char *id = l->job.request_id;
+	struct idem_record record = { .created_ms = l->job.created_ms,
+				      .expires_ms = clock_wall_ms() + KNOWN_MS,
+				      .done = !*task_id,
+				      .status = *task_id ? 0 : 502 };
+	struct idem_record other = { 0 };
+	bool found = false, begun;
+	int rc = *task_id ? store_idem_task(r->store, id, task_id, &found, d, e)
+			  : store_idem_finish(r->store, id, 502, "", &found, d, e);
+
+	if (rc < 0 || found || !l->hashed)
+		return rc;
+	(void)snprintf(record.owner, sizeof(record.owner), "%s", l->job.key_id);
+	(void)snprintf(record.request_id, sizeof(record.request_id), "%s", id);
+	(void)snprintf(record.task_id, sizeof(record.task_id), "%s", task_id);
+	memcpy(record.hash, l->hash, sizeof(record.hash));
+	rc = store_idem_begin(r->store, &record, &other, &begun, d, e);
+	if (rc == 0)
+		idem_record_done(&other);
+	return rc;
+}
+
+static int
+fill_task(const struct intent_lost *l, struct task_record *t, struct err *e)
+{
+	const struct job_record *j = &l->job;
+	json_auto_t *history =
+		json_pack("[{s:i, s:s, s:I, s:n, s:n}]", "n", 1, "provider", j->provider, "started",
+			  (json_int_t)(j->created_ms / 1000), "outcome", "code");
+	json_auto_t *progress = json_pack("{s:s, s:[]}", "credential", l->credential, "images");
+
+	*t = (struct task_record){ .status = TASK_STARTED,
+				   .created_ms = j->created_ms,
+				   .dispatched = true };
+	id_alike("task_", j->request_id, t->id, sizeof(t->id));
+	(void)snprintf(t->request_id, sizeof(t->request_id), "%s", j->request_id);
+	(void)snprintf(t->owner, sizeof(t->owner), "%s", j->key_id);
+	(void)snprintf(t->model, sizeof(t->model), "%s", j->model);
+	(void)snprintf(t->provider, sizeof(t->provider), "%s", j->provider);
+	(void)snprintf(t->stage, sizeof(t->stage), "%s", j->stage);
+	(void)snprintf(t->upstream_id, sizeof(t->upstream_id), "%s", j->upstream_id);
+	(void)snprintf(t->worker, sizeof(t->worker), "nobody");
+	t->request = strdup(l->request);
+	t->history = history ? json_dumps(history, JSON_COMPACT) : NULL;
+	t->progress = progress ? json_dumps(progress, JSON_COMPACT) : NULL;
+	return t->request && t->history && t->progress ? 0
+						       : err_set(e, ERR_INTERNAL, "out of memory");
+}
+
+static int
+hand_over(const struct recovery *r, const struct intent_lost *l, const struct deadline *d,
+	  struct err *e)
+{
+	const struct task_add how = { .lease_ms = LEASE_MS };
+	AUTO(task_record) t = { 0 };
+	bool added;
+
+	if (fill_task(l, &t, e) < 0 || store_task_add(r->store, &t, &how, NULL, &added, d, e) < 0 ||
+	    tell_repetitions(r, l, t.id, d, e) < 0)
+		return -1;
+	log_warn(l->job.request_id,
+		 "its process died at stage %s; the work goes on as %s: %s at %s", l->job.stage,
+		 t.id, t.upstream_id, t.provider);
+	return 0;
+}
+
+/* Nobody waits for it any more, but what became of it is written down. */
+static int
+write_down(const struct recovery *r, const struct intent_lost *l, const struct deadline *d,
+	   struct err *e)
+{
+	const struct job_record *j = &l->job;
+	bool unknown = !strcmp(j->outcome, "outcome_unknown");
+
+	log_warn(j->request_id, "%s: its process died at stage %s; model=%s, provider=%s, key=%s",
+		 j->outcome, j->stage, j->model, j->provider, j->key_id);
+	if ((unknown ? tell_repetitions(r, l, "", d, e)
+		     : store_idem_drop(r->store, j->request_id, d, e)) < 0)
+		return -1;
+	return store_job_add(r->store, j, d, e);
+}
+
+static int
+end_one(const struct intent_lost *l, void *arg)
+{
+	const struct recovery *r = arg;
+	struct deadline d = deadline_in_ms(RECOVERY_MS);
+	struct err e;
+
+	if (!strcmp(l->job.program, "task-worker"))
+		return 0;
+	if ((can_go_on(r, l) ? hand_over(r, l, &d, &e) : write_down(r, l, &d, &e)) == 0)
+		return 0;
+	log_error(l->job.request_id, "what became of it cannot be written down: %s %s", e.about,
+		  e.detail);
+	return -1;
+}
+
+int
+lost_jobs_end(const struct config *c, struct store *store, struct err *e)
+{
+	struct recovery r = { c, store };
+
+	return intent_recover(c->state_dir, end_one, &r, e) < 0 ? -1 : 0;
+}

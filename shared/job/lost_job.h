@@ -1,0 +1,25 @@
+#ifndef EASEL_JOB_LOST_JOB_H
+#define EASEL_JOB_LOST_JOB_H
+/*
+ * lost_job - what becomes of a job whose process died before its caller had an answer
+ *
+ * Found by its intent (job/intent.h) when the next process starts:
+ *
+ * - not sent: a repetition may begin anew;
+ * - a provider knows it by a name: it becomes a task, STARTED under a lease that is over, so that the task worker
+ *   asks for it by that name.  Of several pictures that name is only the last one's, so this is done for a single
+ *   one;
+ * - else its outcome is not known, and a repetition is told so: it is never bought again.
+ *
+ * A repetition finds it by the record of its key or, without one, by what was asked for.  A task's own
+ * intent says nothing new: its lease tells.  Everything here may be done twice.  Private to job/.  Logs.
+ */
+#include "job/image_run.h"
+
+/* When the provider has named the work, before that name is noted: what is needed to go on with it. */
+void lost_job_prepare(const struct image_job *job);
+
+/* All that dead processes left behind.  0, or -1: they cannot be looked for. */
+int lost_jobs_end(const struct config *c, struct store *store, struct err *e);
+
+#endif
