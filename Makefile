@@ -103,7 +103,7 @@ check-tsan: deps-test
 check-churn: deps-test
 	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/churn
 check-kills: deps-test
-	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) RUNS=$(RUNS) tests/kills
+	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/kills
 fault-table: deps-test
 	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/fault-table
 

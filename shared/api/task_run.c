@@ -93,18 +93,24 @@ close_attempt(struct run *r, const char *outcome, const char *code)
 }
 
 static void
+open_attempt(struct run *r, const char *provider)
+{
+	(void)json_array_append_new(r->history,
+				    json_pack("{s:I, s:s, s:I, s:n, s:n}", "n",
+					      (json_int_t)json_array_size(r->history) + 1,
+					      "provider", provider, "started",
+					      (json_int_t)(clock_wall_ms() / 1000), "outcome",
+					      "code"));
+}
+
+static void
 note_attempt(struct run *r)
 {
 	if (r->noted == r->job.attempts)
 		return;
 	r->noted = r->job.attempts;
 	close_attempt(r, "failed", r->job.after);
-	(void)json_array_append_new(r->history,
-				    json_pack("{s:I, s:s, s:I, s:n, s:n}", "n",
-					      (json_int_t)json_array_size(r->history) + 1,
-					      "provider", r->job.model->provider, "started",
-					      (json_int_t)(clock_wall_ms() / 1000), "outcome",
-					      "code"));
+	open_attempt(r, r->job.model->provider);
 }
 
 /* Writes what changed.  False: it is not written, or the task is somebody else's. */
@@ -340,7 +346,10 @@ take_over(struct run *r, struct picture came[IMAGES_MAX])
 			 t->upstream_id, t->provider);
 		r->job.resume = t->upstream_id;
 		r->dispatched = true;
-		return true;
+		/* Should it be what workers die of, their number is known. */
+		open_attempt(r, t->provider);
+		r->noted = 1;
+		return advance(r, &(struct task_step){ .stage = "provider.wait" }, DISPATCH_MS);
 	}
 	if (t->dispatched) {
 		(void)err_set(&e, ERR_OUTCOME_UNKNOWN,

@@ -11,7 +11,8 @@ import time
 import support
 from kill_judge import Judge
 from kill_load import Load
-from kill_targets import WORKERS, Redis, choose, reap, strike
+from kill_targets import WORKERS, choose, reap, strike
+from redis_server import Redis
 
 KILL_S = 1.4  # within which the kill comes, from the first request on
 LEASE = f"{3 * support.SLOW}s"

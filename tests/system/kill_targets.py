@@ -1,53 +1,14 @@
 """What is killed, and how it comes back: tests/kills."""
 import os
 import signal
-import subprocess
-import tempfile
 import time
 
 import support
-from support import SLOW
 
 WORKERS = 2
 # The programs that take part most often.
 PROGRAMS = ("task-worker",) * 9 + ("images-generations",) * 6 + ("task-create",) * 3 + ("task-status",) * 2 + (
     "images-edits", "images", "chat-completions", "models", "login", "health", "fallback")
-
-
-class Redis:
-    """A redis-server whose data outlives it."""
-
-    def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="easel-redis-")
-        self.path = os.path.join(self.folder, "redis.sock")
-        self.url = f"redis+unix://{self.path}?db=0"
-        self.process = None
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", self.folder, "--appendonly", "yes",
-             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        support.wait_until(self.answers, 20, "redis-server")
-
-    def answers(self):
-        try:
-            with support.socket.socket(support.socket.AF_UNIX) as s:
-                s.connect(self.path)
-                s.sendall(b"PING\r\n")
-                return s.recv(64).startswith(b"+PONG")
-        except OSError:
-            return False
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20 * SLOW)
-        support.shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Target:

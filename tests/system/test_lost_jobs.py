@@ -1,0 +1,125 @@
+"""What becomes of a synchronous request whose process is killed: it goes on where the provider knows it by name, else its
+outcome is not known, and a repetition is told so.  Never is it bought again."""
+import http.client
+import os
+import signal
+import threading
+
+import pytest
+
+from redis_server import Redis
+from support import Watch, expect_error, merge, sim_config, wait_until
+
+MAKER = "images-generations"
+NAMED = "Qwen/Qwen-Image@task-seconds=2"
+FOREVER = "Qwen/Qwen-Image@task-forever"
+NAMELESS = "gpt-image-1@delay=2"
+RETRY = {"x-stainless-retry-count": "1"}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def easel(request, start_easel, sim):
+    config = merge(sim_config(sim, ["delay=2"]), {
+        "models": {m: {"provider": "modelscope"} for m in (NAMED, FOREVER)}, "deadline": {"grace": "30s"}, "store": {"task_lease": "3s"}})
+    if request.param == "sqlite":
+        yield start_easel(config)
+        return
+    redis = Redis()
+    try:
+        easel = start_easel(merge(config, {"store": {"url": redis.url}}))
+        yield easel
+        easel.stop()
+        easel.process = None
+    finally:
+        redis.stop()
+
+
+class Request(threading.Thread):
+    """One that a kill will hit."""
+
+    def __init__(self, easel, **members):
+        super().__init__()
+        self.easel, self.members, self.answer = easel, members, None
+        self.start()
+
+    def run(self):
+        try:
+            self.answer = self.easel.generate(**self.members)
+        except (OSError, http.client.HTTPException) as error:
+            self.answer = error
+
+
+def kill_program(easel, program=MAKER):
+    """Every process of it at once."""
+    victims = easel.named("handlers/" + program)
+    assert len(victims) == 3, victims  # a parent and two workers
+    for p in victims:
+        os.kill(p.pid, signal.SIGKILL)
+
+
+def killed(easel, sim, headers, **members):
+    """A request is sent and accepted by the provider, and its program killed within its first second."""
+    watch = Watch(sim)
+    first = Request(easel, headers=headers, **members)
+    wait_until(lambda: any(r["body_end"] for r in watch.requests("generate")), 10, "the purchase")
+    if members["model"] == NAMED:  # its name has come
+        wait_until(lambda: watch.requests("task"), 10, "a poll")
+    kill_program(easel)
+    first.join()
+    return watch, first.answer
+
+
+def purchases(watch):
+    return [r for r in watch.requests("generate") if r["purchase"]]
+
+
+@pytest.mark.parametrize("headers,again", [({"Idempotency-Key": "lost-named"}, {}), ({}, RETRY)])
+def test_a_repetition_gets_what_the_provider_had_named(easel, sim, headers, again):
+    members = {"model": NAMED, "prompt": f"named {headers}", "response_format": "url"}
+    watch, answer = killed(easel, sim, headers, **members)
+    expect_error(answer, 500, "handler_crashed", billed=True)
+    answer = easel.generate(headers={**headers, **again}, **members)
+    assert answer.status == 200 and answer.header("idempotent-replayed") == "true", answer
+    assert easel.stored(answer.json["data"][0]["url"])[:4] == b"\x89PNG"
+    assert len(purchases(watch)) == 1
+    task = easel.get("/v1/tasks?limit=1").json["data"][0]
+    assert (task["status"], task["model"], task["provider"]) == ("SUCCESS", NAMED, "modelscope"), task
+    assert [a["outcome"] for a in task["attempts"]] == ["worker_lost", "succeeded"], task
+
+
+@pytest.mark.parametrize("headers,again", [({"Idempotency-Key": "lost-nameless"}, {}), ({}, RETRY)])
+def test_a_repetition_is_told_that_nobody_knows(easel, sim, headers, again):
+    members = {"model": NAMELESS, "prompt": f"nameless {headers}"}
+    watch, answer = killed(easel, sim, headers, **members)
+    expect_error(answer, 500, "handler_crashed", billed=True)
+    error = expect_error(easel.generate(headers={**headers, **again}, **members), 502, "outcome_unknown", billed=True)
+    assert error["task_id"] is None and len(purchases(watch)) == 1
+
+
+def test_a_prompt_that_is_too_long_to_be_noted_does_not_hinder(easel, sim):
+    members = {"model": NAMED, "prompt": '"long"\n' * 280, "response_format": "url", "output_format": "jpeg"}
+    watch, _ = killed(easel, sim, {}, **members)
+    answer = easel.generate(headers=RETRY, **members)
+    assert answer.status == 200, answer
+    assert easel.stored(answer.json["data"][0]["url"])[:3] == b"\xff\xd8\xff", "what was asked for is known"
+    assert len(purchases(watch)) == 1
+
+
+def test_what_its_workers_die_of_ends(easel, sim):
+    """Also when the provider knows it by name, and each could go on."""
+    watch = Watch(sim)
+    answer = easel.post("/v1/tasks", {"model": FOREVER, "prompt": "poison"})
+    path = "/v1/tasks/" + answer.json["id"]
+
+    def attempts():
+        return easel.get(path).json["attempts"]
+
+    for deaths in range(4):
+        wait_until(lambda: len(attempts()) == deaths + 1 and attempts()[-1]["outcome"] is None, 20, "the next attempt")
+        if not deaths:
+            wait_until(lambda: watch.requests("task"), 10, "a poll")
+        kill_program(easel, "task-worker")
+    task = wait_until(lambda: (lambda t: t["status"] == "FAILURE" and t)(easel.get(path).json), 20, "its end")
+    assert task["error"]["code"] == "outcome_unknown" and task["error"]["may_have_been_billed"] is True, task
+    assert [a["outcome"] for a in task["attempts"]] == ["worker_lost"] * 4, task
+    assert len(purchases(watch)) == 1
