@@ -21,9 +21,7 @@ image_common_run(struct request *r, struct image_engine *g, struct image_job *jo
 {
 	int rc;
 
-	if (request_images_take(r, job->rq->n, e) < 0)
-		return -1;
-	rc = image_run(g, job, e);
+	rc = request_images_take(r, job->rq->n, e) < 0 ? -1 : image_run(g, job, e);
 	request_after(r, forget, job->intent);
 	request_after(r, picture_note_write, picture_note_make(g->records, job, *task_id ? task_id : NULL));
 	request_images_came(r, job->call.nimages);

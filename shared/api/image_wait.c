@@ -198,7 +198,7 @@ is_due(const struct image_wait *w, int64_t now_us)
 {
 	const struct image_job *job = w->job;
 
-	return w->wish.due_us && now_us >= w->wish.due_us && job->intent &&
+	return w->wish.due_us && now_us >= w->wish.due_us && w->works && job->intent &&
 	       (w->wish.async || is_bought(job));
 }
 
@@ -288,6 +288,7 @@ work(struct image_wait *w, struct err *e)
 	w->job->on_upstream_id = on_upstream_id;
 	w->job->on_self = w;
 	w->job->hash = repeat_hash(&w->repeat);
+	w->works = true;
 	w->note_us = clock_us() + REPEAT_NOTE_MS * 1000;
 	if (w->wish.async)
 		w->tick.next_us = 0; /* perhaps at once */
@@ -302,10 +303,16 @@ work(struct image_wait *w, struct err *e)
 static int
 first_or_not(struct image_wait *w, struct err *e)
 {
-	enum rejoined how = rejoin(w, e);
+	enum rejoined how;
 
+	/* Before its key's record: should this process die in between, that is not waited for in vain. */
+	if (w->repeat.key)
+		w->job->intent = intent_take(w->job->request_id, w->job->key_id, "", "");
+	how = rejoin(w, e);
 	if (how == REJOIN_FIRST)
 		return work(w, e);
+	intent_release(w->job->intent);
+	w->job->intent = NULL;
 	return how == REJOIN_FILLED ? 0 : -1;
 }
 

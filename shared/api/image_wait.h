@@ -37,6 +37,7 @@ struct image_wait {
 	struct repeat repeat;
 	struct handoff handoff;
 	struct handoff_wish wish;
+	bool works;      /* it is the first, and its pictures are asked for */
 	bool polls;      /* the provider has accepted it and is asked again and again */
 	int64_t note_us; /* when a record is to be written; 0: not, or it is */
 	bool let_go;     /* this process ends: others see to the work */

@@ -117,8 +117,12 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 		job->call.images[job->call.nimages] = job->came[job->call.nimages];
 		job->call.nimages++;
 	}
-	intent_release(job->intent); /* of the model before */
-	job->intent = intent_take(job->request_id, job->key_id, m->id, p->name);
+	if (job->intent && intent_stage_of(job->intent) == INTENT_ACCEPTED) {
+		intent_about(job->intent, m->id, p->name);
+	} else {
+		intent_release(job->intent); /* of the model before */
+		job->intent = intent_take(job->request_id, job->key_id, m->id, p->name);
+	}
 	if (!job->intent)
 		return err_set(e, ERR_OVERLOADED, "no place left to note a job");
 	if (job->hash)

@@ -76,7 +76,8 @@ struct image_job {
 	struct image_call call; /* call.images[0 .. nimages) are the pictures, as asked */
 	/*
 	 * The note of it, for whoever finds it should this process die.  It stays until the answer has left:
-	 * the caller gives it back with intent_release() then.  NULL when nothing was begun.
+	 * the caller gives it back with intent_release() then.  NULL when nothing was begun.  A caller that has
+	 * something to be put right before that may have taken it already.
 	 */
 	struct intent *intent;
 };

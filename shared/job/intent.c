@@ -210,6 +210,13 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 }
 
 void
+intent_about(struct intent *i, const char *model, const char *provider)
+{
+	put(i->model, sizeof(i->model), model);
+	put(i->provider, sizeof(i->provider), provider);
+}
+
+void
 intent_stage(struct intent *i, enum intent_stage stage)
 {
 	if (intent_stage_of(i) != INTENT_TASK)

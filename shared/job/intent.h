@@ -37,6 +37,8 @@ void intent_close(void); /* removes the file when no slot is in use */
 /* A slot for this job, or NULL when all are taken (the frame sheds load before that happens). */
 struct intent *
 intent_take(const char *request_id, const char *key_id, const char *model, const char *provider);
+/* While nothing was sent: what it is about, when that was not known before or is another now. */
+void intent_about(struct intent *i, const char *model, const char *provider);
 /* A stage; after INTENT_TASK nothing changes any more. */
 void intent_stage(struct intent *i, enum intent_stage stage);
 enum intent_stage intent_stage_of(const struct intent *i);

@@ -11,10 +11,9 @@ import time
 import support
 from kill_judge import Judge
 from kill_load import Load
-from kill_targets import WORKERS, choose, reap, strike
+from kill_targets import WORKERS, choose_all, reap, strike
 from redis_server import Redis
 
-KILL_S = 1.4  # within which the kill comes, from the first request on
 LEASE = f"{3 * support.SLOW}s"
 
 
@@ -53,16 +52,19 @@ class Lane:
         """One kill cycle; what it found, as a dictionary."""
         begin = time.monotonic()
         rng = random.Random(f"{self.seed}:{self.store}:{number}")
-        target, at = choose(rng, self.redis), rng.uniform(0, KILL_S)
+        targets = choose_all(rng, self.redis)
         load = Load(self.easel, rng, f"kill-{self.store}-{number}", self.picture)
-        time.sleep(max(0, load.begin + at - time.monotonic()))
+        at = load.begin
         try:
-            strike(self.easel, self.redis, target)
-            problems, count = self.judge.run(load, target)
+            for target in targets:
+                time.sleep(max(0, at + target.after - time.monotonic()))
+                strike(self.easel, self.redis, target)
+                at = time.monotonic()
+            problems, count = self.judge.run(load, targets)
         except Exception as error:  # the run is one that failed; the lane goes on if it can
             load.join()
             problems, count = [f"{type(error).__name__}: {error}"], collections.Counter()
-        return {"store": self.store, "run": number, "target": str(target), "at": at, "count": dict(count),
+        return {"store": self.store, "run": number, "targets": list(map(str, targets)), "count": dict(count),
                 "problems": problems, "seconds": time.monotonic() - begin,
                 "log": self.keep_log(number) if problems else None}
 

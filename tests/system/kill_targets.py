@@ -11,23 +11,36 @@ PROGRAMS = ("task-worker",) * 9 + ("images-generations",) * 6 + ("task-create",)
     "images-edits", "images", "chat-completions", "models", "login", "health", "fallback")
 
 
+KILL_S = 1.4    # within which the kill comes, from the first request on
+SECOND_S = 0.7  # within which a second one follows, for what the first has set going
+SECOND = 0.3    # how often it does
+
+
 class Target:
     """One kill: chosen before, done at its time."""
 
     def __init__(self, kind, program="", pick=0.0, pause=0.0):
         self.kind, self.program, self.pick, self.pause = kind, program, pick, pause
-        self.at = 0.0  # monotonic seconds
+        self.after = 0.0  # seconds since the first request, or since the kill before
+        self.at = 0.0     # monotonic seconds
 
     def __str__(self):
         return f"{self.kind} of {self.program}" if self.program else self.kind
 
 
+def choose_all(rng, redis):
+    """One kill, or two."""
+    first, second = choose(rng, redis), choose(rng, redis)
+    first.after, second.after = rng.uniform(0, KILL_S), rng.uniform(0, SECOND_S)
+    return [first, second] if rng.random() < SECOND else [first]
+
+
 def choose(rng, redis):
     kinds = ["worker"] * 8 + ["parent"] * 3 + ["lighttpd"] * 2 + ["whole tree"] * 4 + ["easel serve"] + \
-        (["redis"] * 4 if redis else [])
+        (["redis"] * 4 + ["everything"] * 2 if redis else [])
     kind = rng.choice(kinds)
     program = rng.choice(PROGRAMS) if kind in ("worker", "parent") else ""
-    return Target(kind, program, rng.random(), rng.choice((0, 0.1, 0.3, 0.8)))
+    return Target(kind, program, rng.random(), rng.choice((0, 0.1, 0.3, 0.8, 2)))
 
 
 def strike(easel, redis, target):
@@ -37,8 +50,11 @@ def strike(easel, redis, target):
         redis.kill()
         time.sleep(target.pause)
         redis.start()
-    elif target.kind in ("whole tree", "easel serve"):
+    elif target.kind in ("whole tree", "easel serve", "everything"):
         kill_tree(easel, target)
+        if target.kind == "everything":
+            redis.kill()
+            redis.start()
         time.sleep(target.pause)
         easel.start()
     else:
@@ -69,7 +85,7 @@ def kill_tree(easel, target):
     tree, process = easel.tree(), easel.process
     target.at = time.monotonic()
     process.kill()
-    if target.kind == "whole tree":
+    if target.kind != "easel serve":
         for p in tree:
             kill_one(p.pid)
     process.wait()
