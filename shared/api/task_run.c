@@ -405,6 +405,8 @@ task_run(struct task_env *env, struct task_record *t, enum task_found found)
 		r->progress = json_object();
 	r->job.request_id = t->request_id;
 	r->job.key_id = t->owner;
+	r->job.task_id = t->id;
+	r->job.fence = t->fence;
 	r->job.ledger = &r->ledger;
 	r->job.on_stage = on_stage;
 	r->job.on_upstream_id = on_upstream_id;

@@ -20,8 +20,6 @@
 #include "job/image_run.h"
 #include "store/store_task.h"
 
-#define TASK_CLAIMS_MAX 3
-
 struct task_env {
 	struct image_engine *g;
 	struct store *store;

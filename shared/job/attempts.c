@@ -16,6 +16,7 @@
 #include "job/retry.h"
 #include "job/slots.h"
 #include "job/usual_time.h"
+#include "net/upstream.h"
 
 struct attempts {
 	struct image_job *job;
@@ -25,6 +26,7 @@ struct attempts {
 	struct degrade ask;
 	struct key_turn turn;
 	unsigned waits;
+	bool sent; /* something has left that may have bought */
 };
 
 static void
@@ -45,6 +47,8 @@ on_stage(void *self, const char *stage)
 	struct image_job *job = a->job;
 	bool submits = !strcmp(stage, "provider.submit");
 
+	if (submits)
+		intent_unsent(job->intent, !a->sent);
 	intent_stage(job->intent, submits ? INTENT_SUBMITTING : INTENT_WAITING);
 	/* What leaves now may be accepted, and then it has more time. */
 	if (submits && job->late.at_us > job->deadline.at_us &&
@@ -53,6 +57,15 @@ on_stage(void *self, const char *stage)
 							.first_us = job->deadline.at_us };
 	if (job->on_stage)
 		job->on_stage(job->on_self, stage);
+}
+
+static void
+on_sending(void *self)
+{
+	struct attempts *a = self;
+
+	a->sent = true;
+	intent_unsent(a->job->intent, false);
 }
 
 static void
@@ -127,6 +140,9 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 		return err_set(e, ERR_OVERLOADED, "no place left to note a job");
 	if (job->hash)
 		intent_hash(job->intent, job->hash);
+	if (job->task_id)
+		intent_task(job->intent, job->task_id, job->fence);
+	a->sent = job->resume || job->ncame;
 	return 0;
 }
 
@@ -194,7 +210,9 @@ attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 	job->attempts++;
 	key_turn_use(&a->turn, k);
 	start_us = clock_us();
+	upstream_on_sending(on_sending, a);
 	rc = ask(a, e);
+	upstream_on_sending(NULL, NULL);
 	if (job->call.mode)
 		job->mode = job->call.mode;
 	if (rc < 0) {
@@ -290,8 +308,10 @@ attempts_run(struct image_engine *g, struct image_job *job, struct err *e)
 		if (rc == 0)
 			return 0;
 		job->after = err_code(e);
-		if (nothing_bought(&a) && !e->may_have_been_billed)
+		if (nothing_bought(&a) && !e->may_have_been_billed) {
 			intent_stage(job->intent, INTENT_ACCEPTED);
+			a.sent = false;
+		}
 		if (!again(&a, (unsigned)k, e))
 			return -1;
 	}

@@ -61,6 +61,9 @@ struct image_job {
 	const char *resume;
 	const struct picture *came;
 	unsigned ncame;
+	/* The task that it is the run of, and the fence of its lease; NULL: of none. */
+	const char *task_id;
+	int64_t fence;
 	/* SHA-256 of what was asked for: what a repetition without a key is known by.  NULL: not known. */
 	const unsigned char *hash;
 

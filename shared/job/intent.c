@@ -38,13 +38,15 @@ struct header {
 struct intent {
 	/* Written last and with release: whoever reads a stage reads whole fields. */
 	_Atomic uint32_t stage;
-	uint32_t unused;
+	_Atomic uint32_t unsent;
 	int64_t created_ms;
 	char request_id[40];
 	char key_id[32];
 	char model[128];
 	char provider[64];
 	char upstream_id[96];
+	int64_t fence;
+	char task_id[40];
 	uint32_t hashed;
 	unsigned char hash[INTENT_HASH_BYTES];
 	char credential[12];
@@ -204,9 +206,24 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	put(i->model, sizeof(i->model), model);
 	put(i->provider, sizeof(i->provider), provider);
 	i->upstream_id[0] = i->request[0] = i->credential[0] = '\0';
+	i->task_id[0] = '\0';
 	i->hashed = 0;
+	atomic_store_explicit(&i->unsent, 0, memory_order_relaxed);
 	atomic_store_explicit(&i->stage, INTENT_ACCEPTED, memory_order_release);
 	return i;
+}
+
+void
+intent_task(struct intent *i, const char *task_id, int64_t fence)
+{
+	i->fence = fence;
+	put(i->task_id, sizeof(i->task_id), task_id);
+}
+
+void
+intent_unsent(struct intent *i, bool unsent)
+{
+	atomic_store_explicit(&i->unsent, unsent, memory_order_release);
 }
 
 void
@@ -291,10 +308,13 @@ make_record(const struct header *h, struct intent *i, uint32_t stage, struct int
 	i->upstream_id[sizeof(i->upstream_id) - 1] = '\0';
 	i->credential[sizeof(i->credential) - 1] = '\0';
 	i->request[sizeof(i->request) - 1] = '\0';
+	i->task_id[sizeof(i->task_id) - 1] = '\0';
 
 	*l = (struct intent_lost){ .hashed = i->hashed == 1,
 				   .request = i->request,
-				   .credential = i->credential };
+				   .credential = i->credential,
+				   .task_id = i->task_id,
+				   .fence = i->fence };
 	memcpy(l->hash, i->hash, sizeof(l->hash));
 	*j = (struct job_record){ .created_ms = i->created_ms, .ended_ms = clock_wall_ms() };
 	/* The same id whoever recovers it, so that doing so twice makes one record. */
@@ -307,7 +327,9 @@ make_record(const struct header *h, struct intent *i, uint32_t stage, struct int
 	put(j->upstream_id, sizeof(j->upstream_id), i->upstream_id);
 	put(j->stage, sizeof(j->stage), stage_names[stage]);
 	put(j->outcome, sizeof(j->outcome),
-	    stage >= INTENT_SUBMITTING ? "outcome_unknown" : "handler_crashed");
+	    stage > INTENT_SUBMITTING || (stage == INTENT_SUBMITTING && i->unsent != 1)
+		    ? "outcome_unknown"
+		    : "handler_crashed");
 }
 
 /*

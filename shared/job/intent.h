@@ -37,6 +37,13 @@ void intent_close(void); /* removes the file when no slot is in use */
 /* A slot for this job, or NULL when all are taken (the frame sheds load before that happens). */
 struct intent *
 intent_take(const char *request_id, const char *key_id, const char *model, const char *provider);
+/* It is a task's, under this fence. */
+void intent_task(struct intent *i, const char *task_id, int64_t fence);
+/*
+ * True, before INTENT_SUBMITTING: although it is at that stage nothing has left; false, before it does.  A new slot
+ * says false.
+ */
+void intent_unsent(struct intent *i, bool unsent);
 /* While nothing was sent: what it is about, when that was not known before or is another now. */
 void intent_about(struct intent *i, const char *model, const char *provider);
 /* A stage; after INTENT_TASK nothing changes any more. */
@@ -61,6 +68,8 @@ struct intent_lost {
 	bool hashed; /* the hash is known */
 	unsigned char hash[INTENT_HASH_BYTES];
 	const char *request, *credential; /* "" not known; until fn returns */
+	const char *task_id;              /* "": no task's; until fn returns */
+	int64_t fence;
 };
 
 /*

@@ -166,9 +166,11 @@ end_one(const struct intent_lost *l, void *arg)
 	struct deadline d = deadline_in_ms(RECOVERY_MS);
 	struct err e;
 
-	if (!strcmp(l->job.program, "task-worker"))
-		return 0;
-	if ((can_go_on(r, l) ? hand_over(r, l, &d, &e) : write_down(r, l, &d, &e)) == 0)
+	int rc = l->task_id[0]     ? lost_task_end(r->config, r->store, l, &d, &e)
+		 : can_go_on(r, l) ? hand_over(r, l, &d, &e)
+				   : write_down(r, l, &d, &e);
+
+	if (rc == 0)
 		return 0;
 	log_error(l->job.request_id, "what became of it cannot be written down: %s %s", e.about,
 		  e.detail);

@@ -11,13 +11,22 @@
  *   one;
  * - else its outcome is not known, and a repetition is told so: it is never bought again.
  *
- * A repetition finds it by the record of its key or, without one, by what was asked for.  A task's own
- * intent says nothing new: its lease tells.  Everything here may be done twice.  Private to job/.  Logs.
+ * A repetition finds it by the record of its key or, without one, by what was asked for.
+ *
+ * A task's run has a row that says enough, and its lease runs out; but that row has to say beforehand that
+ * the provider may be reached.  Where the intent knows that nothing had left, the task goes back into the queue at once.
+ *
+ * Everything here may be done twice.  Private to job/.  Logs.
  */
 #include "job/image_run.h"
 
 /* When the provider has named the work, before that name is noted: what is needed to go on with it. */
 void lost_job_prepare(const struct image_job *job);
+
+/* 0, or -1: the store did not take it. */
+struct intent_lost;
+int lost_task_end(const struct config *c, struct store *store, const struct intent_lost *l,
+		  const struct deadline *d, struct err *e);
 
 /* All that dead processes left behind.  0, or -1: they cannot be looked for. */
 int lost_jobs_end(const struct config *c, struct store *store, struct err *e);

@@ -125,6 +125,26 @@ is_pointless(struct exchange *x)
 	return x->forsaken;
 }
 
+/* This thread's listener. */
+static _Thread_local struct {
+	void (*fn)(void *self);
+	void *self;
+} listener;
+
+void
+upstream_on_sending(void (*fn)(void *self), void *self)
+{
+	listener.fn = fn;
+	listener.self = self;
+}
+
+void
+upstream_sends(void)
+{
+	if (listener.fn)
+		listener.fn(listener.self);
+}
+
 /* Connected; the request is about to be sent. */
 static int
 on_ready(void *arg, char *to, char *from, int to_port, int from_port)
@@ -140,6 +160,8 @@ on_ready(void *arg, char *to, char *from, int to_port, int from_port)
 	if (is_pointless(x))
 		return CURL_PREREQFUNC_ABORT;
 	exchange_ready(x);
+	if (!x->repeatable && x->rq->item == LEDGER_PROVIDER)
+		upstream_sends();
 	return CURL_PREREQFUNC_OK;
 }
 

@@ -129,6 +129,12 @@ int upstream_call(const struct upstream_req *req, const struct upstream_body *bo
 const char *upstream_now(void);
 /* Has nothing left yet that is no GET?  Not for a WebSocket. */
 bool upstream_is_connecting(void);
+/*
+ * fn is called in this thread when a request to a provider that is no GET is about to leave, on a connection that
+ * stands.  NULL: nobody is.  Who sends by other ways says so with upstream_sends().
+ */
+void upstream_on_sending(void (*fn)(void *self), void *self);
+void upstream_sends(void);
 
 /*
  * *out is `location` as a URL found at `base` means it ("/a.png", "//h/a", "b.png", "https://…").

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/tick.h"
+#include "net/upstream.h"
 #include "net/websocket.h"
 #include "provider/grok.h"
 #include "provider/grok_pictures.h"
@@ -153,6 +154,7 @@ ask(struct session *s, unsigned n, bool *asked, struct err *e)
 		return -1;
 	if (call->on_stage)
 		call->on_stage(call->self, "provider.submit");
+	upstream_sends();
 	(void)snprintf(call->upstream_request_id, sizeof(call->upstream_request_id), "%s", id);
 	*asked = true;
 	if (send_json(s, request(s, id, n), e) < 0)

@@ -25,13 +25,13 @@
 #include "store/store.h"
 
 enum task_status { /* the order is in databases: states that have not ended come first */
-	TASK_PENDING,
-	TASK_STARTED,
-	TASK_RETRY, /* queued again, not before due_ms */
-	TASK_SUCCESS,
-	TASK_FAILURE,
-	TASK_REVOKED,
-	TASK__MAX
+		   TASK_PENDING,
+		   TASK_STARTED,
+		   TASK_RETRY, /* queued again, not before due_ms */
+		   TASK_SUCCESS,
+		   TASK_FAILURE,
+		   TASK_REVOKED,
+		   TASK__MAX
 };
 const char *task_status_name(enum task_status status); /* "PENDING" */
 int task_status_by_name(const char *name);             /* -1: none of them */
@@ -68,19 +68,20 @@ struct task_record {
 	bool expired;          /* only id and owner are left of it */
 	unsigned attempts;     /* claims that counted */
 	int64_t created_ms, started_ms, ended_ms; /* wall clock; started: the first claim */
-	int64_t due_ms;         /* queued: not to be claimed before */
-	int64_t expires_ms;     /* ended: removed after that; 0: never */
-	int64_t lease_until_ms; /* STARTED */
+	int64_t due_ms;                           /* queued: not to be claimed before */
+	int64_t expires_ms;                       /* ended: removed after that; 0: never */
+	int64_t lease_until_ms;                   /* STARTED */
 	int64_t fence;
-	int64_t callback_due_ms;     /* ended: when the webhook is to be sent next; 0: not */
-	int64_t callback_tries;      /* how often it was claimed for that */
-	char *request;               /* what was asked for */
-	char *input;                 /* input pictures: paths of files */
-	char *history;               /* attempts so far */
-	char *progress;              /* the newest */
-	char *result, *error;        /* at the end */
-	char *callback;              /* webhook: address, outcome so far */
-	struct store_bytes secret;   /* the caller's sealed credential; from claim only, wiped at the end */
+	int64_t callback_due_ms; /* ended: when the webhook is to be sent next; 0: not */
+	int64_t callback_tries;  /* how often it was claimed for that */
+	char *request;           /* what was asked for */
+	char *input;             /* input pictures: paths of files */
+	char *history;           /* attempts so far */
+	char *progress;          /* the newest */
+	char *result, *error;    /* at the end */
+	char *callback;          /* webhook: address, outcome so far */
+	struct store_bytes
+		secret; /* the caller's sealed credential; from claim only, wiped at the end */
 };
 void task_record_done(struct task_record *t);
 
@@ -90,7 +91,8 @@ struct idem_record;
 struct task_add {
 	uint64_t queue_length; /* refuse when that many are queued (PENDING, RETRY); 0: no limit */
 	int64_t lease_ms;      /* with status STARTED: worker's lease */
-	const struct idem_record *idem; /* stored in the same transaction; its task_id must be set */
+	const struct idem_record
+		*idem; /* stored in the same transaction; its task_id must be set */
 };
 
 /*
@@ -103,8 +105,7 @@ struct task_add {
  * -1: also ERR_RATE_LIMITED, the queue is full.
  */
 int store_task_add(struct store *s, const struct task_record *t, const struct task_add *how,
-		   struct idem_record *other, bool *added, const struct deadline *d,
-		   struct err *e);
+		   struct idem_record *other, bool *added, const struct deadline *d, struct err *e);
 
 /*
  * Everything but the secret.  The owner is the caller's to check.  *found with out->expired: it was
@@ -130,9 +131,8 @@ int store_task_list(struct store *s, const struct task_query *q,
  * Never the same to two.
  */
 enum task_found { TASK_NONE, TASK_FRESH, TASK_ORPHAN };
-int store_task_claim(struct store *s, const char *worker, int64_t lease_ms,
-		     struct task_record *out, enum task_found *found, const struct deadline *d,
-		     struct err *e);
+int store_task_claim(struct store *s, const char *worker, int64_t lease_ms, struct task_record *out,
+		     enum task_found *found, const struct deadline *d, struct err *e);
 
 /* lease_ms from now.  *cancel: it shall end. */
 int store_task_renew(struct store *s, const char *id, int64_t fence, int64_t lease_ms, bool *held,
@@ -158,8 +158,9 @@ struct task_end {
  * under the same fence changes nothing and tells how it had ended.
  */
 int store_task_finish(struct store *s, const char *id, int64_t fence, const struct task_end *end,
-		      bool *held, enum task_status *ended, const struct deadline *d,
-		      struct err *e);
+		      bool *held, enum task_status *ended, const struct deadline *d, struct err *e);
+
+#define TASK_CLAIMS_MAX 3 /* so often a task is run at most */
 
 struct task_again {
 	int64_t delay_ms;    /* RETRY, not before */
@@ -170,9 +171,9 @@ struct task_again {
 };
 /* Back into the queue, nothing dispatched; at its old place in its lane.  When its cancelling was asked
  * for it ends REVOKED instead.  *now: RETRY or REVOKED. */
-int store_task_requeue(struct store *s, const char *id, int64_t fence,
-		       const struct task_again *again, bool *held, enum task_status *now,
-		       const struct deadline *d, struct err *e);
+int
+store_task_requeue(struct store *s, const char *id, int64_t fence, const struct task_again *again,
+		   bool *held, enum task_status *now, const struct deadline *d, struct err *e);
 
 /*
  * PENDING, RETRY → REVOKED at once; STARTED: its worker is asked.  *status is what it is afterwards.

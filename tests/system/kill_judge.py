@@ -26,10 +26,11 @@ def explains(target, ask):
         return ask.failure in PROGRAM_ENDED and target.program == ask.program
     if target.kind == "lighttpd":
         return ask.failure == BROKEN
-    if target.kind == "redis":
-        return ask.failure in STORE_AWAY
-    return ask.failure == BROKEN or ask.failure in PROGRAM_ENDED or (
-        target.kind == "everything" and ask.failure in STORE_AWAY)
+    # Work that cannot be handed over, because the store is away, goes on without a name.
+    if target.kind in ("redis", "everything") and (
+            ask.failure in STORE_AWAY or (ask.how == "late" and ask.failure == "504 deadline_exceeded")):
+        return True
+    return target.kind != "redis" and (ask.failure == BROKEN or ask.failure in PROGRAM_ENDED)
 
 
 class Judge:

@@ -3,24 +3,38 @@ outcome is not known, and a repetition is told so.  Never is it bought again."""
 import http.client
 import os
 import signal
+import socket
 import threading
 
 import pytest
 
 from redis_server import Redis
-from support import Watch, expect_error, merge, sim_config, wait_until
+from support import SIM_KEY, Watch, expect_error, merge, sim_config, wait_until
 
 MAKER = "images-generations"
 NAMED = "Qwen/Qwen-Image@task-seconds=2"
+NOWHERE = "gpt-image-1@nowhere"
 FOREVER = "Qwen/Qwen-Image@task-forever"
 NAMELESS = "gpt-image-1@delay=2"
 RETRY = {"x-stainless-retry-count": "1"}
 
 
+@pytest.fixture(scope="module")
+def nowhere():
+    """An address whose connections nobody takes, after the first."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        with socket.create_connection(listener.getsockname()):
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+
+
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
-def easel(request, start_easel, sim):
+def easel(request, start_easel, sim, nowhere):
     config = merge(sim_config(sim, ["delay=2"]), {
-        "models": {m: {"provider": "modelscope"} for m in (NAMED, FOREVER)}, "deadline": {"grace": "30s"}, "store": {"task_lease": "3s"}})
+        "providers": {"nowhere": {"dialect": "openai", "base_url": nowhere, "api_key": SIM_KEY,
+                                  "connect_timeout": "60s"}},
+        "models": {m: {"provider": "modelscope"} for m in (NAMED, FOREVER)} | {NOWHERE: {"provider": "nowhere"}}, "deadline": {"grace": "30s"}, "store": {"task_lease": "3s"}})
     if request.param == "sqlite":
         yield start_easel(config)
         return
@@ -123,3 +137,29 @@ def test_what_its_workers_die_of_ends(easel, sim):
     assert task["error"]["code"] == "outcome_unknown" and task["error"]["may_have_been_billed"] is True, task
     assert [a["outcome"] for a in task["attempts"]] == ["worker_lost"] * 4, task
     assert len(purchases(watch)) == 1
+
+
+def test_what_had_not_left_is_not_unknown(easel):
+    """Its row says beforehand that the provider may be reached, its intent that nothing had left."""
+    path = "/v1/tasks/" + easel.post("/v1/tasks", {"model": NOWHERE, "prompt": "nowhere"}).json["id"]
+
+    def attempts():
+        return [a["outcome"] for a in easel.get(path).json["attempts"]]
+
+    wait_until(lambda: attempts() == [None], 10, "the first attempt")
+    kill_program(easel, "task-worker")
+    wait_until(lambda: attempts() == ["worker_lost", None], 10, "the second attempt")
+    assert easel.request("DELETE", path).status == 200
+    wait_until(lambda: easel.get(path).json["status"] == "REVOKED", 10, "its end")
+
+
+def test_a_repetition_of_what_had_not_left_begins_anew(easel, sim):
+    members = {"model": NOWHERE, "prompt": "nowhere at once"}
+    headers = {"Idempotency-Key": "lost-nowhere"}
+    first = Request(easel, headers=headers, **members)
+    wait_until(lambda: "prompt='nowhere at once'" in easel.log(), 10, "its attempt")
+    kill_program(easel)
+    first.join()
+    answer = easel.generate(headers={**headers, "x-easel-deadline": "1s"}, **members)
+    error = expect_error(answer, 504, "deadline_exceeded", stage="provider.connect")
+    assert error["task_id"] is None and answer.header("idempotent-replayed") is None, answer

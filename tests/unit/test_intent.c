@@ -352,8 +352,13 @@ child_that_can_be_gone_on_with(void)
 	intent_hash(i, hash);
 	intent_request(i, "{}", "01234567");
 	intent_release(i);
-	for (int n = 0; n < 3; n++)
-		intent_stage(intent_take("req", "key_1", "m", "p"), INTENT_SUBMITTING);
+	for (int n = 0; n < 3; n++) {
+		i = intent_take(n == 2 ? "req_unsent" : "req", "key_1", "m", "p");
+		intent_unsent(i, n > 0);
+		intent_stage(i, n == 1 ? INTENT_WAITING : INTENT_SUBMITTING);
+		if (n == 2)
+			intent_task(i, "task_1", 7);
+	}
 	i = intent_take("req_last", "key_1", "m", "p");
 	intent_hash(i, hash);
 	intent_request(i, longer + 1, "89abcdef");
@@ -365,9 +370,17 @@ static int
 look_at_what_is_known(const struct intent_lost *l, void *arg)
 {
 	bool last = !strcmp(l->job.request_id, "req_last");
+	bool unsent = !strcmp(l->job.request_id, "req_unsent");
 	int *calls = arg;
 
 	assert_int_equal(l->hashed, last);
+	assert_string_equal(l->task_id, unsent ? "task_1" : "");
+	if (unsent)
+		assert_int_equal(l->fence, 7);
+	if (!strcmp(l->job.stage, "accepted") || unsent)
+		assert_string_equal(l->job.outcome, "handler_crashed");
+	else
+		assert_string_equal(l->job.outcome, "outcome_unknown");
 	assert_int_equal(l->hash[INTENT_HASH_BYTES - 1], last ? 7 : l->hash[INTENT_HASH_BYTES - 1]);
 	assert_int_equal(strlen(l->request), last ? INTENT_REQUEST_TEXT - 1 : 0);
 	if (last)

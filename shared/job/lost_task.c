@@ -1,0 +1,57 @@
+/* A task whose worker died before anything of it had left. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "job/intent.h"
+#include "job/lost_job.h"
+#include "store/store_task.h"
+
+/* Its attempts; the last one ended with its worker. */
+static char *
+history_text(const struct task_record *t)
+{
+	json_auto_t *history = t->history ? json_loads(t->history, 0, NULL) : NULL;
+	json_t *last = json_array_get(history, json_array_size(history) - 1);
+
+	if (last && json_is_null(json_object_get(last, "outcome")))
+		(void)json_object_set_new(last, "outcome", json_string("worker_lost"));
+	return history ? json_dumps(history, JSON_COMPACT) : NULL;
+}
+
+static int
+give_back(const struct config *c, struct store *store, const struct intent_lost *l,
+	  const struct task_record *t, const struct deadline *d, struct err *e)
+{
+	AUTO_FREE char *history = history_text(t);
+	const struct task_again again = { .history = history,
+					  .keep_ms = c->store.keep_tasks_ms,
+					  .callback = t->callback != NULL };
+	enum task_status now = t->status;
+	bool held = false;
+
+	if (store_task_requeue(store, t->id, l->fence, &again, &held, &now, d, e) < 0)
+		return -1;
+	if (held)
+		log_info(t->request_id, "task %s: %s, its worker died and nothing had been sent",
+			 t->id, task_status_name(now));
+	return 0;
+}
+
+int
+lost_task_end(const struct config *c, struct store *store, const struct intent_lost *l,
+	      const struct deadline *d, struct err *e)
+{
+	AUTO(task_record) t = { 0 };
+	bool found = false;
+
+	if (!strcmp(l->job.outcome, "outcome_unknown"))
+		return 0;
+	if (store_task_get(store, l->task_id, &t, &found, d, e) < 0)
+		return -1;
+	/* Of what its workers die again and again its lease's end makes an end. */
+	if (!found || t.status != TASK_STARTED || t.fence != l->fence ||
+	    t.attempts >= TASK_CLAIMS_MAX)
+		return 0;
+	return give_back(c, store, l, &t, d, e);
+}
