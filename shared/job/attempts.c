@@ -143,6 +143,8 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 	if (job->task_id)
 		intent_task(job->intent, job->task_id, job->fence);
 	a->sent = job->resume || job->ncame;
+	if (a->sent)
+		intent_stage(job->intent, INTENT_SUBMITTING);
 	return 0;
 }
 

@@ -49,8 +49,8 @@ lost_task_end(const struct config *c, struct store *store, const struct intent_l
 		return 0;
 	if (store_task_get(store, l->task_id, &t, &found, d, e) < 0)
 		return -1;
-	/* Of what its workers die again and again its lease's end makes an end. */
-	if (!found || t.status != TASK_STARTED || t.fence != l->fence ||
+	/* Of what its workers die again and again its lease's end makes an end; what has a name is gone on with. */
+	if (!found || t.status != TASK_STARTED || t.fence != l->fence || t.upstream_id[0] ||
 	    t.attempts >= TASK_CLAIMS_MAX)
 		return 0;
 	return give_back(c, store, l, &t, d, e);

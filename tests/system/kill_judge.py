@@ -28,7 +28,7 @@ def explains(target, ask):
         return ask.failure == BROKEN
     # Work that cannot be handed over, because the store is away, goes on without a name.
     if target.kind in ("redis", "everything") and (
-            ask.failure in STORE_AWAY or (ask.how == "late" and ask.failure == "504 deadline_exceeded")):
+            ask.failure in STORE_AWAY or (ask.how in ("late", "async") and ask.failure == "504 deadline_exceeded")):
         return True
     return target.kind != "redis" and (ask.failure == BROKEN or ask.failure in PROGRAM_ENDED)
 

@@ -9,11 +9,12 @@ import threading
 import pytest
 
 from redis_server import Redis
-from support import SIM_KEY, Watch, expect_error, merge, sim_config, wait_until
+from support import SIM_KEY, Watch, expect_error, merge, modelscope, sim_config, wait_until
 
 MAKER = "images-generations"
 NAMED = "Qwen/Qwen-Image@task-seconds=2"
 NOWHERE = "gpt-image-1@nowhere"
+SERIAL = "Qwen/Qwen-Image@task-seconds=5"
 FOREVER = "Qwen/Qwen-Image@task-forever"
 NAMELESS = "gpt-image-1@delay=2"
 RETRY = {"x-stainless-retry-count": "1"}
@@ -32,9 +33,10 @@ def nowhere():
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
 def easel(request, start_easel, sim, nowhere):
     config = merge(sim_config(sim, ["delay=2"]), {
-        "providers": {"nowhere": {"dialect": "openai", "base_url": nowhere, "api_key": SIM_KEY,
+        "providers": {"serial": modelscope(sim, concurrency=1),
+                      "nowhere": {"dialect": "openai", "base_url": nowhere, "api_key": SIM_KEY,
                                   "connect_timeout": "60s"}},
-        "models": {m: {"provider": "modelscope"} for m in (NAMED, FOREVER)} | {NOWHERE: {"provider": "nowhere"}}, "deadline": {"grace": "30s"}, "store": {"task_lease": "3s"}})
+        "models": {m: {"provider": "modelscope"} for m in (NAMED, FOREVER)} | {NOWHERE: {"provider": "nowhere"}, SERIAL: {"provider": "serial"}}, "deadline": {"grace": "30s"}, "store": {"task_lease": "3s"}})
     if request.param == "sqlite":
         yield start_easel(config)
         return
@@ -137,6 +139,26 @@ def test_what_its_workers_die_of_ends(easel, sim):
     assert task["error"]["code"] == "outcome_unknown" and task["error"]["may_have_been_billed"] is True, task
     assert [a["outcome"] for a in task["attempts"]] == ["worker_lost"] * 4, task
     assert len(purchases(watch)) == 1
+
+
+def test_what_waits_to_be_gone_on_with_is_not_bought_again(easel, sim):
+    """A worker takes over a task that has a name at the provider, waits for the account's turn, and dies as well."""
+    watch = Watch(sim)
+    path = "/v1/tasks/" + easel.post("/v1/tasks", {"model": SERIAL, "prompt": "goes on later"}).json["id"]
+
+    def attempts():
+        return [a["outcome"] for a in easel.get(path).json["attempts"]]
+
+    wait_until(lambda: watch.requests("task"), 10, "a poll")
+    kill_program(easel, "task-worker")
+    first = Request(easel, model=SERIAL, prompt="has the turn", response_format="url")
+    wait_until(lambda: attempts() == ["worker_lost", None], 20, "the second worker")
+    kill_program(easel, "task-worker")
+    task = wait_until(lambda: (lambda t: t["status"] == "SUCCESS" and t)(easel.get(path).json), 40, "its end")
+    assert [a["outcome"] for a in task["attempts"]] == ["worker_lost", "worker_lost", "succeeded"], task
+    first.join()
+    assert first.answer.status == 200, first.answer
+    assert sorted(r["body"]["prompt"] for r in purchases(watch)) == ["goes on later", "has the turn"]
 
 
 def test_what_had_not_left_is_not_unknown(easel):
