@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import tempfile
 import time
 import urllib.parse
 
@@ -26,23 +24,6 @@ def faulty(sim):
         "models": {**{f"{NAI}@{f}": {"provider": "novelai"} for f in ("delay=0.2", "delay=2", "delay=3", "delay=6")},
                    "Qwen/Qwen-Image@task-seconds=6": {"provider": "modelscope"}},
         "limits": {"requests_per_minute": 0}})
-
-
-@pytest.fixture(scope="session")
-def redis():
-    """A redis-server of the tests' own; the URL of its database."""
-    with tempfile.TemporaryDirectory(prefix="easel-redis-") as folder:
-        path = os.path.join(folder, "redis.sock")
-        process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", path, "--dir", folder, "--appendonly", "yes",
-             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait_until(lambda: os.path.exists(path), 10, "redis-server")
-            yield f"redis+unix://{path}?db=0"
-        finally:
-            process.terminate()
-            process.wait(20 * SLOW)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
