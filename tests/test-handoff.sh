@@ -20,6 +20,18 @@ ask() {
 		--data-binary "@$tmp/request"
 }
 
+# wait_for TASK - until it has ended; its status
+wait_for() {
+	for _ in $(seq 120); do
+		call GET "/v1/tasks/$1"
+		case $(json_get status) in
+		PENDING | STARTED | RETRY) sleep 0.5 ;;
+		*) break ;;
+		esac
+	done
+	json_get status
+}
+
 echo "# a deadline that passes"
 ask 'x-easel-deadline: 1s'
 if [ "$status" = 200 ]; then
@@ -36,6 +48,10 @@ else
 		is "the same request again waits for the same work" 200 "$status"
 		is "… and says so" true "$(header idempotent-replayed)"
 		like "there is a picture" '^https?://' "$(json_get url)"
+		picture=$(json_get url)
+		wait_for "$task" >"$tmp/status"
+		is "the task has ended well" SUCCESS "$(cat "$tmp/status")"
+		is "it has the same picture" "${picture##*/}" "$(json_get url | sed 's,.*/,,')"
 	fi
 fi
 
@@ -50,9 +66,12 @@ else
 	is "applied" respond-async "$(header preference-applied)"
 	like "where it is" '^/v1/tasks/task_[0-9a-z]{26}$' "$(header location)"
 	is "the body is the task" task "$(json_get object)"
+	task=$(json_get id)
 	ask 'x-easel-deadline: 60s'
 	is "the same request again waits for it" 200 "$status"
 	like "there is its picture" '^https?://' "$(json_get url)"
+	wait_for "$task" >"$tmp/status"
+	is "the task has ended well" SUCCESS "$(cat "$tmp/status")"
 fi
 
 done_testing

@@ -1,7 +1,7 @@
 #!/bin/sh
 # test-idempotency.sh [PROMPT] - a request that is sent again buys nothing
 #
-# MODEL is asked for two pictures (the default model when it is not set).  See lib.sh for the rest.
+# MODEL is asked for three pictures (the default model when it is not set).  See lib.sh for the rest.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -37,6 +37,20 @@ is_error "another body" 422 idempotency_mismatch Idempotency-Key
 ask "$key-2" "$body"
 is "another key: status" 200 "$status"
 isnt "another key: another picture" "$first" "$(json_get url)"
+
+echo "# tasks"
+path=/v1/tasks
+ask "$key-task" "{\"prompt\":$prompt$member}"
+is "a task: status" 202 "$status"
+is "it is no repetition" "" "$(header idempotent-replayed)"
+task=$(json_get id)
+ask "$key-task" "{\"prompt\":$prompt$member}"
+is "again: status" 202 "$status"
+is "again: it says so" true "$(header idempotent-replayed)"
+is "again: the same task" "$task" "$(json_get id)"
+ask "$key-task" "{\"prompt\":\"something else\"$member}"
+is_error "another task" 422 idempotency_mismatch Idempotency-Key
+call DELETE "/v1/tasks/$task"
 
 echo "# keys that are none"
 ask "$(printf '%0256d' 0)" "$body"
