@@ -48,6 +48,17 @@ is_preference(const char *p, size_t n, const char *name, char *value, size_t siz
 	return true;
 }
 
+/* Seconds, however many; -1: it is no number. */
+static int64_t
+read_wait(const char *value)
+{
+	int64_t s = -1;
+
+	if (num_i64(value, 0, WAIT_S_MAX, &s) == 0)
+		return s;
+	return *value && !value[strspn(value, "0123456789")] ? WAIT_S_MAX : -1;
+}
+
 /* True: respond-async; *wait_s: wait, -1 when it is not given or is none. */
 static bool
 read_prefer(const char *p, int64_t *wait_s)
@@ -63,9 +74,8 @@ read_prefer(const char *p, int64_t *wait_s)
 		n = strcspn(p, ",");
 		if (is_preference(p, n, "respond-async", value, sizeof(value)))
 			async = true;
-		else if (is_preference(p, n, "wait", value, sizeof(value)) && *wait_s < 0 &&
-			 num_i64(value, 0, WAIT_S_MAX, wait_s) < 0)
-			*wait_s = -1;
+		else if (is_preference(p, n, "wait", value, sizeof(value)) && *wait_s < 0)
+			*wait_s = read_wait(value);
 		p += n;
 	}
 	return async;

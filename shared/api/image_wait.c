@@ -362,19 +362,16 @@ image_wait_done(struct image_wait *w, int rc, const struct err *e)
 
 	if (w->repeat.key || w->handoff.begun)
 		return;
-	if (w->joined[0]) {
-		repeat_settle_later(w->r, w->joined, status, NULL);
-		return;
-	}
 	if (!outcome_bought(w->job, rc, e)) {
 		repeat_drop(&w->repeat);
 		return;
 	}
-	if (!w->repeat.noted && !gone)
+	/* This answer may be lost as the first one was: a further try finds it then. */
+	if (!w->repeat.noted && !gone && !w->joined[0])
 		return;
 	text = outcome_text(w->job, NULL, rc, e);
 	if (!w->repeat.noted && repeat_note(&w->repeat, "", &d, &why) < 0)
 		return;
 	if (text)
-		repeat_settle_later(w->r, request_id(w->r), status, text);
+		repeat_settle_later(w->r, status, text);
 }

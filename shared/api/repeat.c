@@ -38,14 +38,11 @@ repeat_open(struct repeat *p, struct request *r, const json_t *body, const struc
 /* ---- what it is known by ---- */
 
 static int
-hash_source(EVP_MD_CTX *ctx, const struct source *s, struct err *e)
+hash_source(EVP_MD_CTX *ctx, const struct source *s, char *piece, struct err *e)
 {
-	AUTO_FREE char *piece = malloc(PIECE_BYTES);
 	uint64_t at = 0;
 	size_t got = 1;
 
-	if (!piece)
-		return err_set(e, ERR_INTERNAL, "out of memory");
 	(void)EVP_DigestUpdate(ctx, &s->bytes, sizeof(s->bytes));
 	while (got && at < s->bytes) {
 		if (source_read(s, at, piece, PIECE_BYTES, &got, e) < 0)
@@ -60,16 +57,18 @@ static int
 hash_all(struct repeat *p, EVP_MD_CTX *ctx, struct err *e)
 {
 	AUTO_FREE char *text = json_dumps(p->body, JSON_COMPACT | JSON_SORT_KEYS);
+	AUTO_FREE char *piece = p->rq && p->rq->nsources ? malloc(PIECE_BYTES) : NULL;
 	const char *path = request_path(p->r);
 
-	if (!text || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
+	if (!text || (p->rq && p->rq->nsources && !piece) ||
+	    EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	(void)EVP_DigestUpdate(ctx, path, strlen(path) + 1);
 	(void)EVP_DigestUpdate(ctx, text, strlen(text) + 1);
 	for (unsigned i = 0; p->rq && i < p->rq->nsources; i++)
-		if (hash_source(ctx, &p->rq->sources[i], e) < 0)
+		if (hash_source(ctx, &p->rq->sources[i], piece, e) < 0)
 			return -1;
-	if (p->rq && p->rq->mask && hash_source(ctx, p->rq->mask, e) < 0)
+	if (piece && p->rq->mask && hash_source(ctx, p->rq->mask, piece, e) < 0)
 		return -1;
 	(void)EVP_DigestFinal_ex(ctx, p->hash, NULL);
 	p->hashed = true;
@@ -253,7 +252,6 @@ repeat_drop(struct repeat *p)
 
 struct later {
 	struct request *r;
-	char request_id[40];
 	int status;
 	char *text;
 };
@@ -275,27 +273,24 @@ static void
 settle_later(void *arg)
 {
 	struct later *l = arg;
-	struct store *store = request_store(l->r);
-	bool left = request_is_left(l->r);
 
-	if (l->text && left)
+	if (request_is_left(l->r))
 		mark_left(&l->text);
-	if (l->text)
-		finish(store, l->request_id, l->status, l->text);
-	else if (!left)
-		drop(store, l->request_id);
+	finish(request_store(l->r), request_id(l->r), l->status, l->text);
 	free(l->text);
 	free(l);
 }
 
 void
-repeat_settle_later(struct request *r, const char *id, int status, const char *text)
+repeat_settle_later(struct request *r, int status, const char *text)
 {
 	struct later *l = malloc(sizeof(*l));
 
 	if (!l)
 		return;
-	*l = (struct later){ .r = r, .status = status, .text = text ? strdup(text) : NULL };
-	(void)snprintf(l->request_id, sizeof(l->request_id), "%s", id);
-	request_after(r, settle_later, l);
+	*l = (struct later){ .r = r, .status = status, .text = strdup(text) };
+	if (l->text)
+		request_after(r, settle_later, l);
+	else
+		free(l);
 }

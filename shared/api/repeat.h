@@ -68,10 +68,7 @@ int repeat_record(struct repeat *p, const char *task_id, struct idem_record *out
 /* Its outcome is known: an answer's status and text; or nothing was bought and the record goes. */
 void repeat_finish(struct repeat *p, int status, const char *text);
 void repeat_drop(struct repeat *p);
-/*
- * Once the answer has left: the record of request_id is finished with this text; NULL: it goes, when the answer was
- * taken.
- */
-void repeat_settle_later(struct request *r, const char *request_id, int status, const char *text);
+/* Its record is finished with this text once the answer has left; whether that was taken is known then. */
+void repeat_settle_later(struct request *r, int status, const char *text);
 
 #endif

@@ -510,7 +510,7 @@ filestore_each(struct filestore *fs, void (*fn)(const struct file_found *f, void
 		f.kind = kind_of(d->d_name, &f.picture);
 		if (!S_ISREG(st.st_mode))
 			f.kind = FILE_OTHER;
-		(void)snprintf(f.name, sizeof(f.name), "%s", d->d_name);
+		(void)snprintf(f.name, sizeof(f.name), "%.63s", d->d_name);
 		f.bytes = st.st_size;
 		f.picture.bytes = (uint64_t)st.st_size;
 		f.changed_ms = st.st_mtim.tv_sec * 1000LL + st.st_mtim.tv_nsec / 1000000;

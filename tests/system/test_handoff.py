@@ -90,7 +90,7 @@ def test_what_was_not_sent_in_time_is_no_task(easel, sim):
 
 @pytest.mark.parametrize("prefer,least,most", [
     ("respond-async, wait=0", 0, 0.9), ("respond-async", 0, 0.9), ('Respond-Async, wait="1"', 1, 1.9),
-    ("wait=1; x=y, respond-async", 1, 1.9), ("respond-async, wait=soon", 0, 0.9)])
+    ("wait=1; x=y, respond-async", 1, 1.9), ("respond-async, wait=soon", 0, 0.9), ("respond-async, wait=-1", 0, 0.9)])
 def test_who_prefers_it_gets_the_task_after_so_many_seconds(easel, sim, prefer, least, most):
     watch = Watch(sim)
     answer = easel.generate(model=MODEL, headers={"Prefer": prefer})
@@ -104,7 +104,8 @@ def test_who_prefers_it_gets_the_task_after_so_many_seconds(easel, sim, prefer, 
     assert watch.one()
 
 
-@pytest.mark.parametrize("prefer", ["respond-async, wait=20", "wait=1", "respond-asynchronously", "", "return=minimal"])
+@pytest.mark.parametrize("prefer", ["respond-async, wait=20", "respond-async, wait=86401",
+                                    "respond-async, wait=99999999999999999999999999", "wait=1", "respond-asynchronously", "", "return=minimal"])
 def test_what_comes_in_time_or_is_not_asked_for_is_a_plain_answer(easel, prefer):
     answer = easel.generate(model=MODEL, headers={"Prefer": prefer})
     assert answer.status == 200 and not answer.header("preference-applied"), answer
@@ -246,6 +247,15 @@ def test_a_retry_joins_what_its_client_has_left(easel, sim, seconds):
     leave(easel, seconds, **members)
     answer = easel.generate(headers=RETRY, **members)
     assert answer.status == 200 and answer.header("idempotent-replayed") == "true", answer
+    assert watch.one()
+
+
+def test_a_further_retry_finds_the_same_when_the_answer_of_the_one_before_was_lost_too(easel, sim):
+    watch, members = Watch(sim), {"model": MODEL, "prompt": "lost twice"}
+    leave(easel, 0.4, **members)
+    answers = [easel.generate(headers={"x-stainless-retry-count": n}, **members) for n in ("1", "2")]
+    assert [a.status for a in answers] == [200, 200], answers
+    assert answers[0].json["data"] == answers[1].json["data"], answers
     assert watch.one()
 
 
