@@ -12,8 +12,8 @@
 #include "api/task_json.h"
 #include "base/base64.h"
 #include "base/id.h"
-#include "base/num.h"
 #include "http/app.h"
+#include "http/query.h"
 #include "http/reply_base64.h"
 
 #define LIST_DEFAULT 20
@@ -125,27 +125,9 @@ cancel_task(struct request *r, void *state, struct err *e)
 
 /* ---- GET /v1/tasks ---- */
 
-/* A parameter of the query, "" when it is not there. */
-static int
-query_text(const struct request *r, const char *name, char *out, size_t size, struct err *e)
-{
-	size_t n = strlen(name);
-
-	out[0] = '\0';
-	for (const char *q = request_query(r); *q; q += strcspn(q, "&"), q += *q == '&') {
-		size_t len = strcspn(q, "&");
-
-		if (len <= n || strncmp(q, name, n) != 0 || q[n] != '=')
-			continue;
-		if (len - n - 1 >= size)
-			return err_field(e, ERR_VALUE, name, "a shorter value", "%zu characters",
-					 len - n - 1);
-		(void)snprintf(out, size, "%.*s", (int)(len - n - 1), q + n + 1);
-	}
-	return 0;
-}
-
 struct page {
+	struct store *store;
+	const struct deadline *deadline;
 	json_t *data;
 	size_t limit;
 	bool more;
@@ -162,42 +144,81 @@ add(const struct task_record *t, void *arg)
 		(void)json_array_append_new(p->data, task_json(t, 0, p->base));
 }
 
+/* The places of those that wait, asked for when the list is no longer held. */
 static int
-read_query(const struct request *r, struct task_query *q, char after[ID_TEXT], struct err *e)
+add_places(const struct page *p, struct err *e)
 {
-	char status[16], limit[16];
-	int64_t n = LIST_DEFAULT;
+	size_t i;
+	json_t *o;
 
-	if (query_text(r, "status", status, sizeof(status), e) < 0 ||
-	    query_text(r, "limit", limit, sizeof(limit), e) < 0 ||
-	    query_text(r, "after", after, ID_TEXT, e) < 0)
+	json_array_foreach(p->data, i, o)
+	{
+		const char *status = json_string_value(json_object_get(o, "status"));
+		uint64_t place = 0;
+
+		if (task_has_ended((enum task_status)task_status_by_name(status)) ||
+		    !strcmp(status, "STARTED"))
+			continue;
+		if (store_task_position(p->store, json_string_value(json_object_get(o, "id")),
+					&place, p->deadline, e) < 0)
+			return -1;
+		if (place)
+			(void)json_object_set_new(o, "queue_position",
+						  json_integer((json_int_t)place));
+	}
+	return 0;
+}
+
+struct list_query {
+	char status[24], limit[24], after[80], unknown[QUERY_UNKNOWN];
+};
+
+static int
+read_query(struct request *r, struct store *s, struct list_query *in, struct task_query *q,
+	   struct err *e)
+{
+	struct query_param v[] = { { "status", in->status, sizeof(in->status), false },
+				   { "after", in->after, sizeof(in->after), false },
+				   { "limit", in->limit, sizeof(in->limit), false } };
+	struct task_record after = { 0 };
+	int64_t n;
+	int rc;
+
+	if (query_read(request_query(r), v, 3, in->unknown, e) < 0 ||
+	    query_number(&v[2], 1, LIST_MAX, LIST_DEFAULT, &n, e) < 0)
 		return -1;
-	q->status = status[0] ? task_status_by_name(status) : -1;
-	if (status[0] && q->status < 0)
+	q->limit = (size_t)n;
+	q->status = in->status[0] ? task_status_by_name(in->status) : -1;
+	if (in->status[0] && q->status < 0)
 		return err_field(e, ERR_VALUE, "status",
 				 "PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED", "'%s'",
-				 status);
-	if (limit[0] && num_i64(limit, 1, LIST_MAX, &n) < 0)
-		return err_field(e, ERR_VALUE, "limit", "a number from 1 to 100", "'%s'", limit);
-	q->limit = (size_t)n;
-	q->after = after[0] ? after : NULL;
-	return 0;
+				 in->status);
+	if (!in->after[0])
+		return 0;
+	/* A list that goes on behind a task that is gone would silently end there. */
+	q->after = in->after;
+	rc = find(r, s, in->after, &after, e);
+	task_record_done(&after);
+	if (rc < 0 && (e->kind == ERR_NOT_FOUND || e->kind == ERR_EXPIRED))
+		return err_field(e, ERR_VALUE, "after", "the id of one of your tasks", "another");
+	return rc;
 }
 
 static int
 list(struct request *r, void *state, struct err *e)
 {
 	struct status *s = state;
+	struct list_query in = { "", "", "", "" };
 	struct task_query q = { .owner = request_principal(r)->id };
-	struct page p = { 0 };
-	char after[ID_TEXT];
+	struct page p = { .store = s->store, .deadline = request_deadline(r) };
 
-	if (read_query(r, &q, after, e) < 0)
+	if (read_query(r, s->store, &in, &q, e) < 0)
 		return -1;
+	query_receipt(r, in.unknown);
 	p.data = json_array();
-	p.limit = q.limit++;
+	p.limit = q.limit++; /* one more says whether there are more */
 	request_base_url(r, p.base, sizeof(p.base));
-	if (store_task_list(s->store, &q, add, &p, request_deadline(r), e) < 0) {
+	if (store_task_list(s->store, &q, add, &p, p.deadline, e) < 0 || add_places(&p, e) < 0) {
 		json_decref(p.data);
 		return -1;
 	}

@@ -236,8 +236,16 @@ def test_a_list_has_the_callers_tasks_newest_first(easel):
     assert page(f"?limit=2&after={ids[3]}") == (ids[4:], False)
     assert page("?limit=5") == (ids, False)
     assert page("?status=SUCCESS") == (ids, False) and page("?status=PENDING") == ([], False)
-    for query, param in (("?limit=0", "limit"), ("?limit=101", "limit"), ("?status=done", "status")):
-        expect_error(easel.get("/v1/tasks" + query, key=key), 400, "invalid_value", param=param)
+    assert page("?limit=100") == (ids, False) and page(f"?after={ids[4]}") == ([], False)
+    assert page("?status=REVOKED") == ([], False) and page("?limit=2&status=%53UCCESS") == (ids[:2], True)
+    for query, param, code in (("?limit=0", "limit", "integer_below_min_value"),
+                               ("?limit=101", "limit", "integer_above_max_value"),
+                               ("?limit=many", "limit", "invalid_type"), ("?status=done", "status", "invalid_value"),
+                               ("?limit=1&limit=2", "limit", "invalid_value"),
+                               ("?after=task_0", "after", "invalid_value"),
+                               (f"?after={create(easel)['id']}", "after", "invalid_value")):
+        expect_error(easel.get("/v1/tasks" + query, key=key), 400, code, param=param)
+    assert "sort" in easel.get("/v1/tasks?sort=up", key=key).header("x-easel-params")
     for path in (f"/v1/tasks/{ids[0]}", f"/v1/tasks/{ids[0]}/events"):
         expect_error(easel.get(path), 404, "not_found")
     expect_error(easel.request("DELETE", f"/v1/tasks/{ids[0]}"), 404, "not_found")
