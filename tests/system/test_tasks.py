@@ -23,9 +23,9 @@ FAULTS = ("delay=2", "delay=6", "status=401", "status=500", "code=moderation_blo
 def faulty(sim):
     """Every provider, and models whose names say what goes wrong."""
     return merge(sim_config(sim, FAULTS), {
-        "models": {**{f"{NAI}@{f}": {"provider": "novelai"} for f in ("delay=0.2", "delay=2", "delay=3", "delay=6")},
+        "models": {**{f"{NAI}@{f}": {"provider": "novelai"} for f in ("delay=0.05", "delay=0.2", "delay=2", "delay=3", "delay=6")},
                    "Qwen/Qwen-Image@task-seconds=6": {"provider": "modelscope"}},
-        "limits": {"requests_per_minute": 0}})
+        "providers": {"novelai": {"concurrency": 1}}, "limits": {"requests_per_minute": 0}})
 
 
 @pytest.fixture(scope="session")
@@ -378,20 +378,32 @@ def test_the_older_way_cancels(easel, sim):
 # ---- one account at a time ----
 
 def test_an_accounts_tasks_run_one_at_a_time_and_hold_up_no_other(easel, sim):
-    accounts = ("pst-sim-account-number-one-0001", "pst-sim-account-number-two-0002")
-    many = [older(easel, token=accounts[0], model=f"{NAI}@delay=0.2").json["task_id"] for _ in range(20)]
-    few = [older(easel, token=accounts[1], model=f"{NAI}@delay=0.2").json["task_id"] for _ in range(5)]
-    for task_id in few:
+    """A hundred of one account, then twenty of another: the twenty go on as fast as the provider makes them."""
+    watch = Watch(sim)
+    accounts = [f"pst-sim-account-{n}-{os.path.basename(easel.folder)}" for n in ("one", "two")]
+    asked = {account: [] for account in accounts}
+    for account, n in zip(accounts, (100, 20)):
+        for i in range(n):
+            answer = older(easel, token=account, model=f"{NAI}@delay=0.05", prompt=f"number {i}")
+            assert answer.status == 200, answer
+            asked[account].append(answer.json["task_id"])
+    for task_id in asked[accounts[1]]:
         assert older_end(easel, task_id)["success"] is True
-    pending = [t for t in many if easel.get("/task_status/" + t).json["status"] == "PENDING"]
-    assert pending, "the few were done before the many"
-    ends = []
-    for task_id in many:
+    assert easel.get("/queue_status").json["queue_info"]["total_pending"] > 20, "the many are still at it"
+    for task_id in asked[accounts[0]]:
         assert older_end(easel, task_id)["success"] is True
-        ends.append(read(easel, {"id": task_id})["started"])
-    assert ends == sorted(ends), "first come, first served"
+
+    sent = [r["headers"]["authorization"].split()[-1] for r in watch.requests("generate")]
+    assert [sent.count(account) for account in accounts] == [100, 20], "each was bought once"
+    first, last = sent.index(accounts[1]), len(sent) - sent[::-1].index(accounts[1])
+    between = sent[first:last].count(accounts[0])
+    # Alone they would be one behind the other; beside another line there is one of that line for each.
+    assert between <= 2 * 20, f"the twenty had to wait for {between} of the others"
+    for account in accounts:
+        prompts = [r["body"]["input"] for r in watch.requests("generate") if r["headers"]["authorization"].endswith(account)]
+        assert [p.split(",")[0] for p in prompts] == [f"number {i}" for i in range(len(prompts))], "first come, first served"
     most = sim.stats()["max_generations_by_account"]
-    assert all(n == 1 for account, n in most.items() if any(a in account for a in accounts)) and most, most
+    assert [n for name, n in most.items() if any(a in name for a in accounts)] == [1, 1], most
 
 
 # ---- secrets ----
