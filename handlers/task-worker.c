@@ -136,7 +136,8 @@ claim(struct worker *w, struct errand *x, bool *said)
 	struct deadline d = deadline_in_ms(STORE_MS);
 	struct err e;
 
-	if (store_task_claim(w->env.store, w->name, TASK_LEASE_MS, &x->t, &x->found, &d, &e) == 0) {
+	if (store_task_claim(w->env.store, w->name, w->engine.config->store.task_lease_ms, &x->t,
+			     &x->found, &d, &e) == 0) {
 		*said = false;
 		return x->found;
 	}

@@ -14,7 +14,6 @@
 #include "base/num.h"
 #include "job/intent.h"
 
-#define RENEW_US    (HANDOFF_LEASE_MS / 3 * 1000)
 #define AGAIN_US    1000000
 #define STORE_MS    2000   /* for a word to the store while the provider is waited for */
 #define DISPATCH_MS 5000   /* for what must be said before anything is sent */
@@ -207,7 +206,7 @@ add(struct handoff *h, struct request *r, const struct task_record *t, struct re
     struct err *e)
 {
 	struct deadline d = deadline_in_ms(HANDOFF_NOW_MS);
-	struct task_add how = { .lease_ms = HANDOFF_LEASE_MS };
+	struct task_add how = { .lease_ms = h->lease_ms };
 	struct idem_record record, other = { 0 };
 	bool added = false, found;
 
@@ -236,7 +235,7 @@ handoff_begin(struct handoff *h, struct request *r, const struct config *c, stru
 {
 	AUTO(task_record) t = { 0 };
 
-	(void)c;
+	h->lease_ms = c->store.task_lease_ms;
 	id_make("task_", h->task_id, sizeof(h->task_id));
 	h->created_ms = clock_wall_ms();
 	if (fill(h, r, job, body, &t, e) < 0 || add(h, r, &t, repeat, e) < 0) {
@@ -246,7 +245,7 @@ handoff_begin(struct handoff *h, struct request *r, const struct config *c, stru
 		return -1;
 	}
 	h->begun = true;
-	h->renew_us = clock_us() + RENEW_US;
+	h->renew_us = clock_us() + h->lease_ms * 1000 / 3;
 	intent_stage(job->intent, INTENT_TASK);
 	return 0;
 }
@@ -312,11 +311,11 @@ renew(struct handoff *h, struct request *r)
 	struct err e;
 
 	h->renew_us = clock_us() + AGAIN_US;
-	if (store_task_renew(request_store(r), h->task_id, 1, HANDOFF_LEASE_MS, &held, &cancel, &d,
-			     &e) < 0)
+	if (store_task_renew(request_store(r), h->task_id, 1, h->lease_ms, &held, &cancel, &d, &e) <
+	    0)
 		return;
 	if (held)
-		h->renew_us = clock_us() + RENEW_US;
+		h->renew_us = clock_us() + h->lease_ms * 1000 / 3;
 	h->lost = !held;
 	h->cancelled = h->cancelled || cancel;
 }

@@ -13,8 +13,7 @@
 #include "job/image_run.h"
 #include "store/store_task.h"
 
-#define HANDOFF_LEASE_MS 15000
-#define HANDOFF_NOW_MS   700 /* for the store, while the client's answer waits for it */
+#define HANDOFF_NOW_MS 700 /* for the store, while the client's answer waits for it */
 
 /* What is asked of this request's answer. */
 struct handoff_wish {
@@ -28,7 +27,7 @@ struct handoff {
 	bool cancelled; /* the task is to end */
 	bool let_go;
 	char task_id[40]; /* "" : the store did not take it */
-	int64_t renew_us;
+	int64_t lease_ms, renew_us;
 	int64_t created_ms;
 	char upstream_id[128]; /* as the store knows it */
 };

@@ -16,7 +16,6 @@
 #include "job/retry.h"
 
 #define TICK_US     1000000
-#define RENEW_US    (TASK_LEASE_MS / 3 * 1000)
 #define STORE_MS    2000 /* for one word to the store while a provider is waited for */
 #define DISPATCH_MS 5000 /* for the one that must be said before anything is sent */
 #define RETRY_FIRST_MS \
@@ -31,6 +30,7 @@ struct run {
 	struct tick tick;
 	json_t *history, *progress;
 	unsigned noted;   /* attempts that are in the history */
+	int64_t lease_ms; /* how long one is, from each sign of life */
 	int64_t renew_us; /* when the lease is to be renewed */
 	int64_t lease_us; /* when it is over, as far as is known here */
 	bool lost;        /* the lease is somebody else's */
@@ -46,14 +46,14 @@ renew(struct run *r)
 	bool held = true, cancel = false;
 	struct err e;
 
-	if (store_task_renew(r->env->store, r->t->id, r->t->fence, TASK_LEASE_MS, &held, &cancel,
-			     &d, &e) < 0) {
+	if (store_task_renew(r->env->store, r->t->id, r->t->fence, r->lease_ms, &held, &cancel, &d,
+			     &e) < 0) {
 		/* As long as the lease lasts nobody else can have it. */
 		held = clock_us() < r->lease_us;
 		r->renew_us = clock_us() + TICK_US;
 	} else if (held) {
-		r->renew_us = clock_us() + RENEW_US;
-		r->lease_us = clock_us() + TASK_LEASE_MS * 1000LL;
+		r->renew_us = clock_us() + r->lease_ms * 1000 / 3;
+		r->lease_us = clock_us() + r->lease_ms * 1000;
 	}
 	r->lost = r->lost || !held;
 	r->cancelled = r->cancelled || cancel;
@@ -383,8 +383,9 @@ task_run(struct task_env *env, struct task_record *t, enum task_found found)
 		return; /* the lease runs out */
 	r->env = env;
 	r->t = t;
-	r->renew_us = now_us + RENEW_US;
-	r->lease_us = now_us + TASK_LEASE_MS * 1000LL;
+	r->lease_ms = env->g->config->store.task_lease_ms;
+	r->renew_us = now_us + r->lease_ms * 1000 / 3;
+	r->lease_us = now_us + r->lease_ms * 1000;
 	r->history = t->history ? json_loads(t->history, 0, NULL) : NULL;
 	r->progress = t->progress ? json_loads(t->progress, 0, NULL) : NULL;
 	if (!r->history)

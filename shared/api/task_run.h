@@ -21,7 +21,6 @@
 #include "store/store_task.h"
 
 #define TASK_CLAIMS_MAX 3
-#define TASK_LEASE_MS   15000
 
 struct task_env {
 	struct image_engine *g;

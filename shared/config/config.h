@@ -83,7 +83,7 @@ struct config {
 	} auth;
 	struct {
 		char *url;
-		int64_t keep_tasks_ms;
+		int64_t keep_tasks_ms, task_lease_ms;
 	} store;
 	struct {
 		char *url;

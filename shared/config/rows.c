@@ -91,6 +91,9 @@ static const struct row store_rows[] = {
 	{ "keep_tasks", K_DURATION, AT(store.keep_tasks_ms), "7d", 0, YEARS,
 	  .help = "how long a task that has ended can be read; its pictures stay as [files] keep says; empty: "
 		  "for ever" },
+	{ "task_lease", K_DURATION, AT(store.task_lease_ms), "15s", 3 * SECOND, DAY,
+	  .help = "a task whose worker has given no sign of life for so long is another one's; the sign is given "
+		  "three times as often" },
 };
 
 static const struct row files_rows[] = {
