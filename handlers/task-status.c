@@ -79,7 +79,7 @@ events(struct request *r, void *state, struct err *e)
 	int rc = find(r, s->store, request_rest(r), &t, e);
 
 	if (rc == 0)
-		rc = task_events(r, s->store, &t, e);
+		rc = task_events(r, s->store, s->config->state_dir, &t, e);
 	task_record_done(&t);
 	return rc;
 }

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "http/reply.h"
@@ -56,6 +57,21 @@ image_common_member(struct buf *b, const char *name, const char *value)
 	json_decref(s);
 	if (quoted)
 		(void)buf_addf(b, ",\"%s\":%s", name, quoted);
+}
+
+void
+image_common_facts(const struct image_job *job, struct buf *b, enum picture_type type,
+		   uint32_t width, uint32_t height)
+{
+	const struct image_call *call = &job->call;
+	const char *quality = call->quality[0] ? call->quality : job->rq->quality;
+	const char *background = call->background[0] ? call->background : job->rq->background;
+
+	(void)buf_addf(b, "\",\"created_at\":%lld,\"size\":\"%ux%u\",\"output_format\":\"%s\"",
+		       (long long)(job->created ? job->created : time(NULL)), width, height,
+		       picture_format(type));
+	image_common_member(b, "quality", quality ? quality : "auto");
+	image_common_member(b, "background", background ? background : "auto");
 }
 
 void

@@ -8,11 +8,13 @@
 #include "api/task_end.h"
 #include "api/task_input.h"
 #include "api/task_json.h"
+#include "api/task_partial.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/tick.h"
 #include "http/watchdog.h"
 #include "job/intent.h"
+#include "job/picture_record.h"
 #include "job/retry.h"
 
 #define TICK_US     1000000
@@ -29,11 +31,12 @@ struct run {
 	struct ledger ledger;
 	struct tick tick;
 	json_t *history, *progress;
-	unsigned noted;   /* attempts that are in the history */
-	int64_t lease_ms; /* how long one is, from each sign of life */
-	int64_t renew_us; /* when the lease is to be renewed */
-	int64_t lease_us; /* when it is over, as far as is known here */
-	bool lost;        /* the lease is somebody else's */
+	unsigned noted;                /* attempts that are in the history */
+	unsigned partials[IMAGES_MAX]; /* partial pictures of this attempt, of each */
+	int64_t lease_ms;              /* how long one is, from each sign of life */
+	int64_t renew_us;              /* when the lease is to be renewed */
+	int64_t lease_us;              /* when it is over, as far as is known here */
+	bool lost;                     /* the lease is somebody else's */
 	bool cancelled, dispatched, unwritten;
 };
 
@@ -92,18 +95,25 @@ close_attempt(struct run *r, const char *outcome, const char *code)
 }
 
 static void
+add_attempt(struct run *r, const char *provider)
+{
+	(void)json_array_append_new(r->history,
+				    json_pack("{s:I, s:s, s:I, s:n, s:n}", "n",
+					      (json_int_t)json_array_size(r->history) + 1,
+					      "provider", provider, "started",
+					      (json_int_t)(clock_wall_ms() / 1000), "outcome",
+					      "code"));
+}
+
+static void
 note_attempt(struct run *r)
 {
 	if (r->noted == r->job.attempts)
 		return;
 	r->noted = r->job.attempts;
+	memset(r->partials, 0, sizeof(r->partials));
 	close_attempt(r, "failed", r->job.after);
-	(void)json_array_append_new(r->history,
-				    json_pack("{s:I, s:s, s:I, s:n, s:n}", "n",
-					      (json_int_t)json_array_size(r->history) + 1,
-					      "provider", r->job.model->provider, "started",
-					      (json_int_t)(clock_wall_ms() / 1000), "outcome",
-					      "code"));
+	add_attempt(r, r->job.model->provider);
 }
 
 /* Writes what changed.  False: it is not written, or the task is somebody else's. */
@@ -179,6 +189,23 @@ on_upstream_id(void *self, const char *id)
 	(void)advance(r, &step, DISPATCH_MS);
 }
 
+/* One that is lost is missing in a stream, no more. */
+static void
+on_partial(void *self, unsigned image, const struct source *so_far)
+{
+	struct run *r = self;
+	struct err ignored;
+
+	if (image >= IMAGES_MAX || r->tick.forsaken ||
+	    r->partials[image] >= (unsigned)r->job.rq->partial_images)
+		return;
+	if (task_partial_save(r->env->g->config->state_dir, r->t->id, &r->job, r->partials[image],
+			      so_far, r->progress, &ignored) < 0)
+		return;
+	r->partials[image]++;
+	(void)advance(r, &(struct task_step){ .stage = NULL }, STORE_MS);
+}
+
 /* ---- the job ---- */
 
 struct account {
@@ -236,9 +263,8 @@ read_request(struct run *r, struct edit *ed, struct err *e)
 	if (image_params_read(ed->body, &ed->rq, &ed->model, e) < 0 ||
 	    task_input_open(r->env->g->config->state_dir, r->t, ed, e) < 0)
 		return -1;
-	/* Nobody is there to be streamed to. */
-	ed->rq.stream = false;
-	ed->rq.partial_images = 0;
+	/* For whoever follows its events. */
+	ed->rq.stream = ed->rq.partial_images > 0;
 	return 0;
 }
 
@@ -252,6 +278,8 @@ make_pictures(struct run *r, struct edit *ed, struct err *e)
 	if (read_request(r, ed, e) < 0)
 		return -1;
 	job->rq = &ed->rq;
+	job->on_partial = ed->rq.partial_images ? on_partial : NULL;
+	job->on_partial_self = r;
 	job->model_asked = ed->model;
 	/* What is gone on with is gone on with where it was begun. */
 	if (job->resume)
@@ -284,6 +312,11 @@ goes_back(const struct run *r, const struct err *e, struct task_again *again)
 		again->uncounted = true;
 		return true;
 	}
+	/* Others of its provider took all the time: it has not been tried. */
+	if (e->kind == ERR_DEADLINE && e->stage && !strcmp(e->stage, "queue")) {
+		again->uncounted = true;
+		return true;
+	}
 	if (r->t->attempts >= TASK_CLAIMS_MAX ||
 	    !(retry_may_pass(e) || e->kind == ERR_STORE || e->kind == ERR_OVERLOADED))
 		return false;
@@ -312,6 +345,28 @@ settle(struct run *r, int rc, struct err *e)
 		task_succeed(r->env, r->t, r->history, &r->job);
 }
 
+/* Whatever becomes of the task: they are stored, and were paid for. */
+static void
+note_pictures(struct run *r)
+{
+	picture_note_write(picture_note_make(r->env->g->records, &r->job, r->t->id));
+}
+
+/* Those of a worker that died: with what was asked for, as far as that can still be read. */
+static void
+note_what_came(struct run *r, const struct model_conf *m)
+{
+	AUTO(edit) ed = { 0 };
+	struct err ignored;
+
+	if (!r->job.call.nimages || read_request(r, &ed, &ignored) < 0)
+		return;
+	r->job.rq = &ed.rq;
+	r->job.model = m;
+	note_pictures(r);
+	r->job.rq = NULL;
+}
+
 /* A task whose worker died.  True: it is to be run, or gone on with. */
 static bool
 take_over(struct run *r, struct picture came[IMAGES_MAX])
@@ -324,6 +379,10 @@ take_over(struct run *r, struct picture came[IMAGES_MAX])
 	json_t *v;
 	size_t i;
 
+	/* A death before anything was sent counts as well, and is told. */
+	v = json_object_get(last_attempt(r), "outcome");
+	if (!v || !json_is_null(v))
+		add_attempt(r, t->provider);
 	close_attempt(r, "worker_lost", NULL);
 	json_array_foreach(r->history, i, v)
 	{
@@ -346,6 +405,7 @@ take_over(struct run *r, struct picture came[IMAGES_MAX])
 		e.may_have_been_billed = true;
 		for (i = 0; i < r->job.ncame; i++)
 			r->job.call.images[r->job.call.nimages++] = came[i];
+		note_what_came(r, m);
 		task_fail(r->env, t, r->history, &r->job, &e);
 	} else if (t->attempts >= TASK_CLAIMS_MAX) {
 		(void)err_set(&e, ERR_HANDLER_CRASHED, "%s", "");
@@ -365,8 +425,11 @@ run_it(struct run *r)
 
 	r->tick = (struct tick){ .fn = look, .self = r, .every_us = TICK_US };
 	(void)tick_set(&r->tick);
+	if (!r->job.resume)
+		task_partial_remove(r->env->g->config->state_dir, r->progress);
 	rc = make_pictures(r, &ed, &e);
 	(void)tick_set(NULL);
+	note_pictures(r);
 	settle(r, rc, &e);
 	watchdog_end();
 	intent_release(r->job.intent);
@@ -404,6 +467,8 @@ task_run(struct task_env *env, struct task_record *t, enum task_found found)
 	} else if (found != TASK_ORPHAN || take_over(r, came)) {
 		run_it(r);
 	}
+	if (!r->lost)
+		task_partial_remove(env->g->config->state_dir, r->progress);
 	image_call_done(&r->job.call);
 	json_decref(r->history);
 	json_decref(r->progress);

@@ -1,81 +1,21 @@
 """Tasks end to end: taken in, run by the worker, read, listed, followed, cancelled; the older service's shapes."""
 import base64
 import concurrent.futures
-import json
 import os
 import re
 import signal
-import subprocess
-import tempfile
 import time
-import urllib.parse
 
 import pytest
 
-from support import (NOVELAI_TOKEN, SLOW, Watch, expect_error, merge, modelscope, novelai, sim_config, wait_until)
-
-TASK_ID = r"^task_[0-9a-hjkmnp-tv-z]{26}$"
-ENDED = ("SUCCESS", "FAILURE", "REVOKED")
-NAI = "nai-diffusion-4-5-full"
-FAULTS = ("delay=2", "delay=6", "status=401", "status=500", "code=moderation_blocked")
-
-
-def faulty(sim):
-    """Every provider, and models whose names say what goes wrong."""
-    return merge(sim_config(sim, FAULTS), {
-        "models": {**{f"{NAI}@{f}": {"provider": "novelai"} for f in ("delay=0.05", "delay=0.2", "delay=2", "delay=3", "delay=6")},
-                   "Qwen/Qwen-Image@task-seconds=6": {"provider": "modelscope"}},
-        "providers": {"novelai": {"concurrency": 1}}, "limits": {"requests_per_minute": 0}})
-
-
-@pytest.fixture(scope="session")
-def redis():
-    """A redis-server of the tests' own; the URL of its database."""
-    with tempfile.TemporaryDirectory(prefix="easel-redis-") as folder:
-        path = os.path.join(folder, "redis.sock")
-        process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", path, "--dir", folder, "--appendonly", "yes",
-             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait_until(lambda: os.path.exists(path), 10, "redis-server")
-            yield f"redis+unix://{path}?db=0"
-        finally:
-            process.terminate()
-            process.wait(20 * SLOW)
+from support import NOVELAI_TOKEN, Watch, expect_error, merge, wait_until
+from tasks import (NAI, TASK_ID, Events, cancel, create, data_url, ended, faulty, kill_workers, older, older_end, path_of, read,
+                   with_store)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
 def easel(request, start_easel, sim):
-    # An account of its own: the other installation may still be at work for that one.
-    config = merge(faulty(sim), {"providers": {"novelai": {"token": f"{NOVELAI_TOKEN}-{request.param}"}}})
-    if request.param == "redis":
-        config = merge(config, {"store": {"url": request.getfixturevalue("redis")}})
-    return start_easel(config)
-
-
-def create(easel, key=True, **members):
-    value = {"prompt": "a panda", "model": "gpt-image-1", **members}
-    answer = easel.post("/v1/tasks", {k: v for k, v in value.items() if v is not None}, key=key)
-    assert answer.status == 202, answer
-    return answer.json
-
-
-def read(easel, task, **more):
-    answer = easel.get("/v1/tasks/" + task["id"], **more)
-    assert answer.status == 200, answer
-    return answer.json
-
-
-def ended(easel, task, seconds=30):
-    def look():
-        now = read(easel, task)
-        return now if now["status"] in ENDED else None
-    return wait_until(look, seconds, "the task's end")
-
-
-def path_of(url):
-    return urllib.parse.urlsplit(url).path
+    return start_easel(with_store(request, faulty(sim)))
 
 
 # ---- the main way ----
@@ -101,10 +41,6 @@ def test_a_task_is_taken_in_run_and_read(easel, sim):
     picture, = end["images"]
     assert easel.stored(picture["url"])[:4] == b"\x89PNG"
     assert len(watch.requests("generate")) == 1
-
-
-def data_url(data, kind="png"):
-    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
 
 
 def test_an_edit_starts_from_its_picture(easel, sim):
@@ -184,10 +120,6 @@ def test_a_failure_is_told_and_never_tried_again_when_it_may_have_been_billed(ea
 
 # ---- cancelling ----
 
-def cancel(easel, task):
-    return easel.request("DELETE", path_of(task["urls"]["cancel"]))
-
-
 def test_a_task_that_waits_is_cancelled_and_never_sent(easel, sim):
     watch = Watch(sim)
     first = create(easel, model=f"{NAI}@delay=2")
@@ -254,46 +186,17 @@ def test_a_list_has_the_callers_tasks_newest_first(easel):
 
 def test_events_tell_each_change_and_the_end(easel):
     task = create(easel, model="gpt-image-1@delay=2")
-    answer = easel.get(path_of(task["urls"]["events"]))
-    assert answer.status == 200 and answer.header("content-type").startswith("text/event-stream"), answer
-    events = [(name, json.loads(data)) for name, data in sse_events(answer.body)]
-    names = [name for name, _ in events]
+    with Events(easel, task) as stream:
+        events = stream.rest()
+    names = [e.name for e in events]
     assert names[-1] == "done" and set(names[:-1]) == {"task"} and len(names) >= 3, names
-    states = [o["status"] for _, o in events]
+    states = [e.data["status"] for e in events]
     assert states[-2:] == ["SUCCESS", "SUCCESS"] and "STARTED" in states, states
-    assert any(o["progress"] and o["progress"]["stage"] == "provider.submit" for _, o in events)
-    assert events[-1][1] == read(easel, task)
-
-
-def sse_events(body):
-    for block in body.decode().split("\n\n"):
-        lines = [line for line in block.split("\n") if line and not line.startswith(":")]
-        if lines:
-            yield lines[0].removeprefix("event: "), lines[1].removeprefix("data: ")
+    assert any(e.data["progress"] and e.data["progress"]["stage"] == "provider.submit" for e in events)
+    assert events[-1].data == read(easel, task)
 
 
 # ---- the older service's shapes ----
-
-OLDER = {"auth_type": "token", "token": NOVELAI_TOKEN, "model": "nai-v4.5", "prompt": "一只可爱的猫咪，高清照片",
-         "negative_prompt": "模糊，低质量", "sampler": "k_euler_ancestral", "steps": 28, "scale": 11,
-         "resolution": "portrait"}
-
-
-def older(easel, **members):
-    value = {**OLDER, **members}
-    return easel.post("/generate", {k: v for k, v in value.items() if v is not None})
-
-
-def older_end(easel, task_id):
-    def look():
-        answer = easel.get("/task_status/" + task_id)
-        assert answer.status == 200, answer
-        if not answer.json["done"]:
-            assert answer.json == {"task_id": task_id, "status": answer.json["status"], "done": False}
-            assert answer.json["status"] in ("PENDING", "STARTED", "RETRY")
-        return answer.json if answer.json["done"] else None
-    return wait_until(look, 30, "the older task's end")
-
 
 def test_the_older_way_makes_a_picture_with_the_callers_token(easel, sim):
     watch = Watch(sim)
@@ -440,16 +343,6 @@ def test_credentials_are_found_nowhere(easel, sim):
 
 
 # ---- workers that die ----
-
-def kill_workers(easel):
-    """Every process of task-worker at once, its parents too."""
-    victims = easel.named("handlers/task-worker")
-    assert len(victims) == 3, victims  # a parent and two workers
-    for p in victims:
-        os.kill(p.pid, signal.SIGKILL)
-    wait_until(lambda: len(easel.named("handlers/task-worker")) == 3 and
-               not {p.pid for p in victims} & {p.pid for p in easel.named("handlers/task-worker")}, 20, "new workers")
-
 
 def test_what_a_killed_worker_had_in_hand_is_bought_once(easel, sim):
     """Before it was sent: it is run.  After: it is gone on with where that can be, else said to be unknown."""
