@@ -23,11 +23,11 @@ def faulty(sim):
         "providers": {"novelai": {"concurrency": 1}}, "limits": {"requests_per_minute": 0}})
 
 
-def with_store(request, config):
+def with_store(request, config, database=0):
     """The configuration with the store that request.param names, and an account of its own at NovelAI."""
     config = merge(config, {"providers": {"novelai": {"token": f"{NOVELAI_TOKEN}-{request.module.__name__}-{request.param}"}}})
     if request.param == "redis":
-        config = merge(config, {"store": {"url": request.getfixturevalue("redis")}})
+        config = merge(config, {"store": {"url": request.getfixturevalue("redis").replace("db=0", f"db={database}")}})
     return config
 
 
