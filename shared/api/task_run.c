@@ -95,7 +95,7 @@ close_attempt(struct run *r, const char *outcome, const char *code)
 }
 
 static void
-add_attempt(struct run *r, const char *provider)
+open_attempt(struct run *r, const char *provider)
 {
 	(void)json_array_append_new(r->history,
 				    json_pack("{s:I, s:s, s:I, s:n, s:n}", "n",
@@ -113,7 +113,7 @@ note_attempt(struct run *r)
 	r->noted = r->job.attempts;
 	memset(r->partials, 0, sizeof(r->partials));
 	close_attempt(r, "failed", r->job.after);
-	add_attempt(r, r->job.model->provider);
+	open_attempt(r, r->job.model->provider);
 }
 
 /* Writes what changed.  False: it is not written, or the task is somebody else's. */
@@ -343,12 +343,6 @@ settle(struct run *r, int rc, struct err *e)
 		task_fail(r->env, r->t, r->history, r->cancelled ? NULL : &r->job, e);
 	else
 		task_succeed(r->env, r->t, r->history, &r->job);
-}
-
-/* Whatever becomes of the task: they are stored, and were paid for. */
-static void
-note_pictures(struct run *r)
-{
 	picture_note_write(picture_note_make(r->env->g->records, &r->job, r->t->id));
 }
 
@@ -363,7 +357,7 @@ note_what_came(struct run *r, const struct model_conf *m)
 		return;
 	r->job.rq = &ed.rq;
 	r->job.model = m;
-	note_pictures(r);
+	picture_note_write(picture_note_make(r->env->g->records, &r->job, r->t->id));
 	r->job.rq = NULL;
 }
 
@@ -382,7 +376,7 @@ take_over(struct run *r, struct picture came[IMAGES_MAX])
 	/* A death before anything was sent counts as well, and is told. */
 	v = json_object_get(last_attempt(r), "outcome");
 	if (!v || !json_is_null(v))
-		add_attempt(r, t->provider);
+		open_attempt(r, t->provider);
 	close_attempt(r, "worker_lost", NULL);
 	json_array_foreach(r->history, i, v)
 	{
@@ -397,7 +391,10 @@ take_over(struct run *r, struct picture came[IMAGES_MAX])
 			 t->upstream_id, t->provider);
 		r->job.resume = t->upstream_id;
 		r->dispatched = true;
-		return true;
+		/* Should it be what workers die of, their number is known. */
+		open_attempt(r, t->provider);
+		r->noted = 1;
+		return advance(r, &(struct task_step){ .stage = "provider.wait" }, DISPATCH_MS);
 	}
 	if (t->dispatched) {
 		(void)err_set(&e, ERR_OUTCOME_UNKNOWN,
@@ -429,7 +426,6 @@ run_it(struct run *r)
 		task_partial_remove(r->env->g->config->state_dir, r->progress);
 	rc = make_pictures(r, &ed, &e);
 	(void)tick_set(NULL);
-	note_pictures(r);
 	settle(r, rc, &e);
 	watchdog_end();
 	intent_release(r->job.intent);
