@@ -26,7 +26,8 @@ image_common_run(struct request *r, struct image_engine *g, struct image_job *jo
 		return -1;
 	rc = image_run(g, job, e);
 	request_after(r, forget, job->intent);
-	request_after(r, picture_note_write, picture_note_make(g->records, job, *task_id ? task_id : NULL));
+	request_after(r, picture_note_write,
+		      picture_note_make(g->records, job, *task_id ? task_id : NULL));
 	request_images_came(r, job->call.nimages);
 	return rc;
 }

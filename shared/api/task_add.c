@@ -44,7 +44,7 @@ task_lane(const struct model_conf *m, const struct task_account *account, char l
 	if (!credential || (p->concurrency != 1 && p->dialect != DIALECT_NOVELAI))
 		return;
 	/* An address means the same account however it is written. */
-	for (; credential[n] && n < sizeof(folded) - 1; n++)
+	for (; n < sizeof(folded) - 1 && credential[n]; n++)
 		folded[n] = strchr(credential, '@') ? (char)tolower((unsigned char)credential[n])
 						    : credential[n];
 	fingerprint(folded, n, print);
