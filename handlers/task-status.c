@@ -53,7 +53,7 @@ answer(struct request *r, struct store *s, const struct task_record *t, struct e
 	if (!task_has_ended(t->status) && t->status != TASK_STARTED &&
 	    store_task_position(s, t->id, &position, request_deadline(r), e) < 0)
 		return -1;
-	return reply_json(r, 200, task_json(t, position, base), e);
+	return reply_json(r, 200, task_json_in(t, position, base, request_lang(r)), e);
 }
 
 /* ---- GET, DELETE /v1/tasks/{id}, GET /v1/tasks/{id}/events ---- */
@@ -131,6 +131,7 @@ struct page {
 	json_t *data;
 	size_t limit;
 	bool more;
+	enum err_lang lang;
 	char base[TASK_BASE_BYTES];
 };
 
@@ -141,7 +142,7 @@ add(const struct task_record *t, void *arg)
 
 	p->more = json_array_size(p->data) == p->limit;
 	if (!p->more)
-		(void)json_array_append_new(p->data, task_json(t, 0, p->base));
+		(void)json_array_append_new(p->data, task_json_in(t, 0, p->base, p->lang));
 }
 
 /* The places of those that wait, asked for when the list is no longer held. */
@@ -210,7 +211,9 @@ list(struct request *r, void *state, struct err *e)
 	struct status *s = state;
 	struct list_query in = { "", "", "", "" };
 	struct task_query q = { .owner = request_principal(r)->id };
-	struct page p = { .store = s->store, .deadline = request_deadline(r) };
+	struct page p = { .store = s->store,
+			  .deadline = request_deadline(r),
+			  .lang = request_lang(r) };
 
 	if (read_query(r, s->store, &in, &q, e) < 0)
 		return -1;
@@ -261,9 +264,9 @@ answer_picture(struct request *r, struct status *s, const struct task_record *t,
 
 /* The message of an ended task without a picture. */
 static json_t *
-message_of(const struct task_record *t)
+message_of(const struct request *r, const struct task_record *t)
 {
-	json_auto_t *error = t->error ? json_loads(t->error, 0, NULL) : NULL;
+	json_auto_t *error = task_json_error_read(t, request_lang(r));
 	json_t *message = json_object_get(error, "message");
 
 	return message ? json_incref(message) : json_string("任务已取消");
@@ -282,7 +285,7 @@ older_status(struct request *r, void *state, struct err *e)
 		rc = reply_json(r, 200,
 				json_pack("{s:s, s:s, s:b, s:b, s:o}", "task_id", t.id, "status",
 					  task_status_name(t.status), "done", 1, "success", 0,
-					  "error", message_of(&t)),
+					  "error", message_of(r, &t)),
 				e);
 	else if (rc == 0)
 		rc = reply_json(r, 200,

@@ -115,6 +115,11 @@ def test_a_failure_is_told_and_never_tried_again_when_it_may_have_been_billed(ea
     assert (end["status"], error["code"], error["may_have_been_billed"]) == ("FAILURE", code, billed), end
     assert error["task_id"] == task["id"] and error["request_id"] == end["request_id"]
     assert end["attempts"][-1]["outcome"] == "failed" and end["attempts"][-1]["code"] == code
+    zh = {"Accept-Language": "zh-CN,zh;q=0.9"}
+    chinese, older = (easel.get(path + task["id"], headers=zh).json for path in ("/v1/tasks/", "/task_status/"))
+    assert re.search("[\u4e00-\u9fff]", chinese["error"]["message"]), chinese
+    assert re.search("[\u4e00-\u9fff]", chinese["error"]["hint"]["text"]) and older["error"] == chinese["error"]["message"]
+    assert {**chinese["error"], "message": 0, "hint": 0} == {**error, "message": 0, "hint": 0}, "nothing else is another"
     assert len(watch.requests("generate")) == 1
 
 
