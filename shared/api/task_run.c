@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "access/fingerprint.h"
-#include "access/seal.h"
+#include "api/task_account.h"
 #include "api/task_end.h"
 #include "api/task_input.h"
 #include "api/task_json.h"
@@ -208,45 +208,20 @@ on_partial(void *self, unsigned image, const struct source *so_far)
 
 /* ---- the job ---- */
 
-struct account {
-	char *text;
-	json_t *o;
-};
-
-static void
-account_done(struct account *a)
-{
-	static const char *const names[] = { "token", "password" };
-
-	for (size_t i = 0; i < 2; i++) {
-		const json_t *v = json_object_get(a->o, names[i]);
-
-		if (v)
-			explicit_bzero((char *)json_string_value(v), json_string_length(v));
-	}
-	json_decref(a->o);
-	seal_wipe(&a->text);
-}
-
 /* The caller's own account, or the key that began what is to be gone on with. */
 static int
-choose_credential(struct run *r, struct account *a, struct err *e)
+choose_credential(struct run *r, struct task_account_opened *own, struct err *e)
 {
 	const struct provider_conf *p = r->job.asked ? r->job.asked->provider_conf : NULL;
 	const char *used = json_string_value(json_object_get(r->progress, "credential"));
 	char print[FINGERPRINT_TEXT];
 
-	if (r->t->secret.len) {
-		if (seal_open(r->t->id, &r->t->secret, &a->text, e) < 0)
-			return -1;
-		a->o = json_loads(a->text, 0, NULL);
-		r->job.credential = json_string_value(json_object_get(a->o, "token"));
-		if (!r->job.credential)
-			r->job.credential = json_string_value(json_object_get(a->o, "email"));
-		r->job.password = json_string_value(json_object_get(a->o, "password"));
-		return r->job.credential ? 0 : err_set(e, ERR_INTERNAL, "a sealed credential");
-	}
-	for (size_t i = 0; r->job.resume && p && used && i < p->api_keys.n; i++) {
+	if (task_account_open(r->t, own, e) < 0)
+		return -1;
+	r->job.credential = own->credential;
+	r->job.password = own->password;
+	for (size_t i = 0; !own->credential && r->job.resume && p && used && i < p->api_keys.n;
+	     i++) {
 		fingerprint(p->api_keys.v[i], strlen(p->api_keys.v[i]), print);
 		if (!strcmp(print, used))
 			r->job.credential = p->api_keys.v[i];
@@ -271,7 +246,7 @@ read_request(struct run *r, struct edit *ed, struct err *e)
 static int
 make_pictures(struct run *r, struct edit *ed, struct err *e)
 {
-	__attribute__((cleanup(account_done))) struct account account = { 0 };
+	AUTO(task_account_opened) own = { 0 };
 	const struct config *c = r->env->g->config;
 	struct image_job *job = &r->job;
 
@@ -284,7 +259,7 @@ make_pictures(struct run *r, struct edit *ed, struct err *e)
 	/* What is gone on with is gone on with where it was begun. */
 	if (job->resume)
 		job->asked = config_model(c, r->t->model);
-	if (choose_credential(r, &account, e) < 0)
+	if (choose_credential(r, &own, e) < 0)
 		return -1;
 	job->deadline = deadline_in_ms(c->deadline.task_run_ms);
 	job->budget_ms = c->deadline.task_run_ms;
