@@ -52,13 +52,14 @@ def test_a_task_starts_from_pictures(easel, sim, members, sent):
     end = ended(easel, task)
     assert end["status"] == "SUCCESS" and len(end["images"]) == 1, end
     assert hashes(watch) == [sha(p) for p in sent]
-    assert not os.listdir(os.path.join(easel.state, "inputs")), "removed at the end"
+    wait_until(lambda: not os.listdir(os.path.join(easel.state, "inputs")), 5, "they are removed at the end")
 
 
 def test_the_pictures_of_a_cancelled_task_are_removed(easel, sim):
     watch = Watch(sim)
     create(easel, model=f"{NAI}@delay=2")
     wait_until(lambda: watch.requests("generate"), 10, "the call that is in the way")
+    wait_until(lambda: not os.listdir(os.path.join(easel.state, "inputs")), 5, "nothing is left of others")
     task = create(easel, model=NAI, image=data_url(PNG))
     assert len(os.listdir(os.path.join(easel.state, "inputs"))) == 1
     for name in os.listdir(os.path.join(easel.state, "inputs")):

@@ -49,7 +49,7 @@ def test_an_edit_starts_from_its_picture(easel, sim):
     task = create(easel, prompt="the same at night", image=data_url(picture))
     assert ended(easel, task)["status"] == "SUCCESS"
     assert watch.requests("edit") or watch.requests("generate"), "it reached the provider"
-    assert not os.listdir(os.path.join(easel.state, "inputs")), "the input picture is removed at the end"
+    wait_until(lambda: not os.listdir(os.path.join(easel.state, "inputs")), 5, "the input picture is removed at the end")
 
 
 def test_several_pictures_and_what_became_of_the_parameters(easel):
