@@ -12,8 +12,8 @@
 #include "api/task_json.h"
 #include "base/base64.h"
 #include "base/id.h"
-#include "base/num.h"
 #include "http/app.h"
+#include "http/query.h"
 #include "http/reply_base64.h"
 
 #define LIST_DEFAULT 20
@@ -53,7 +53,7 @@ answer(struct request *r, struct store *s, const struct task_record *t, struct e
 	if (!task_has_ended(t->status) && t->status != TASK_STARTED &&
 	    store_task_position(s, t->id, &position, request_deadline(r), e) < 0)
 		return -1;
-	return reply_json(r, 200, task_json(t, position, base), e);
+	return reply_json(r, 200, task_json_in(t, position, base, request_lang(r)), e);
 }
 
 /* ---- GET, DELETE /v1/tasks/{id}, GET /v1/tasks/{id}/events ---- */
@@ -79,7 +79,7 @@ events(struct request *r, void *state, struct err *e)
 	int rc = find(r, s->store, request_rest(r), &t, e);
 
 	if (rc == 0)
-		rc = task_events(r, s->store, &t, e);
+		rc = task_events(r, s->store, s->config->state_dir, &t, e);
 	task_record_done(&t);
 	return rc;
 }
@@ -125,30 +125,13 @@ cancel_task(struct request *r, void *state, struct err *e)
 
 /* ---- GET /v1/tasks ---- */
 
-/* A parameter of the query, "" when it is not there. */
-static int
-query_text(const struct request *r, const char *name, char *out, size_t size, struct err *e)
-{
-	size_t n = strlen(name);
-
-	out[0] = '\0';
-	for (const char *q = request_query(r); *q; q += strcspn(q, "&"), q += *q == '&') {
-		size_t len = strcspn(q, "&");
-
-		if (len <= n || strncmp(q, name, n) != 0 || q[n] != '=')
-			continue;
-		if (len - n - 1 >= size)
-			return err_field(e, ERR_VALUE, name, "a shorter value", "%zu characters",
-					 len - n - 1);
-		(void)snprintf(out, size, "%.*s", (int)(len - n - 1), q + n + 1);
-	}
-	return 0;
-}
-
 struct page {
+	struct store *store;
+	const struct deadline *deadline;
 	json_t *data;
 	size_t limit;
 	bool more;
+	enum err_lang lang;
 	char base[TASK_BASE_BYTES];
 };
 
@@ -159,45 +142,86 @@ add(const struct task_record *t, void *arg)
 
 	p->more = json_array_size(p->data) == p->limit;
 	if (!p->more)
-		(void)json_array_append_new(p->data, task_json(t, 0, p->base));
+		(void)json_array_append_new(p->data, task_json_in(t, 0, p->base, p->lang));
 }
 
+/* The places of those that wait, asked for when the list is no longer held. */
 static int
-read_query(const struct request *r, struct task_query *q, char after[ID_TEXT], struct err *e)
+add_places(const struct page *p, struct err *e)
 {
-	char status[16], limit[16];
-	int64_t n = LIST_DEFAULT;
+	size_t i;
+	json_t *o;
 
-	if (query_text(r, "status", status, sizeof(status), e) < 0 ||
-	    query_text(r, "limit", limit, sizeof(limit), e) < 0 ||
-	    query_text(r, "after", after, ID_TEXT, e) < 0)
+	json_array_foreach(p->data, i, o)
+	{
+		const char *status = json_string_value(json_object_get(o, "status"));
+		uint64_t place = 0;
+
+		if (task_has_ended((enum task_status)task_status_by_name(status)) ||
+		    !strcmp(status, "STARTED"))
+			continue;
+		if (store_task_position(p->store, json_string_value(json_object_get(o, "id")),
+					&place, p->deadline, e) < 0)
+			return -1;
+		if (place)
+			(void)json_object_set_new(o, "queue_position",
+						  json_integer((json_int_t)place));
+	}
+	return 0;
+}
+
+struct list_query {
+	char status[24], limit[24], after[80], unknown[QUERY_UNKNOWN];
+};
+
+static int
+read_query(struct request *r, struct store *s, struct list_query *in, struct task_query *q,
+	   struct err *e)
+{
+	struct query_param v[] = { { "status", in->status, sizeof(in->status), false },
+				   { "after", in->after, sizeof(in->after), false },
+				   { "limit", in->limit, sizeof(in->limit), false } };
+	struct task_record after = { 0 };
+	int64_t n;
+	int rc;
+
+	if (query_read(request_query(r), v, 3, in->unknown, e) < 0 ||
+	    query_number(&v[2], 1, LIST_MAX, LIST_DEFAULT, &n, e) < 0)
 		return -1;
-	q->status = status[0] ? task_status_by_name(status) : -1;
-	if (status[0] && q->status < 0)
+	q->limit = (size_t)n;
+	q->status = in->status[0] ? task_status_by_name(in->status) : -1;
+	if (in->status[0] && q->status < 0)
 		return err_field(e, ERR_VALUE, "status",
 				 "PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED", "'%s'",
-				 status);
-	if (limit[0] && num_i64(limit, 1, LIST_MAX, &n) < 0)
-		return err_field(e, ERR_VALUE, "limit", "a number from 1 to 100", "'%s'", limit);
-	q->limit = (size_t)n;
-	q->after = after[0] ? after : NULL;
-	return 0;
+				 in->status);
+	if (!in->after[0])
+		return 0;
+	/* A list that goes on behind a task that is gone would silently end there. */
+	q->after = in->after;
+	rc = find(r, s, in->after, &after, e);
+	task_record_done(&after);
+	if (rc < 0 && (e->kind == ERR_NOT_FOUND || e->kind == ERR_EXPIRED))
+		return err_field(e, ERR_VALUE, "after", "the id of one of your tasks", "another");
+	return rc;
 }
 
 static int
 list(struct request *r, void *state, struct err *e)
 {
 	struct status *s = state;
+	struct list_query in = { "", "", "", "" };
 	struct task_query q = { .owner = request_principal(r)->id };
-	struct page p = { 0 };
-	char after[ID_TEXT];
+	struct page p = { .store = s->store,
+			  .deadline = request_deadline(r),
+			  .lang = request_lang(r) };
 
-	if (read_query(r, &q, after, e) < 0)
+	if (read_query(r, s->store, &in, &q, e) < 0)
 		return -1;
+	query_receipt(r, in.unknown);
 	p.data = json_array();
-	p.limit = q.limit++;
+	p.limit = q.limit++; /* one more says whether there are more */
 	request_base_url(r, p.base, sizeof(p.base));
-	if (store_task_list(s->store, &q, add, &p, request_deadline(r), e) < 0) {
+	if (store_task_list(s->store, &q, add, &p, p.deadline, e) < 0 || add_places(&p, e) < 0) {
 		json_decref(p.data);
 		return -1;
 	}
@@ -240,9 +264,9 @@ answer_picture(struct request *r, struct status *s, const struct task_record *t,
 
 /* The message of an ended task without a picture. */
 static json_t *
-message_of(const struct task_record *t)
+message_of(const struct request *r, const struct task_record *t)
 {
-	json_auto_t *error = t->error ? json_loads(t->error, 0, NULL) : NULL;
+	json_auto_t *error = task_json_error_read(t, request_lang(r));
 	json_t *message = json_object_get(error, "message");
 
 	return message ? json_incref(message) : json_string("任务已取消");
@@ -261,7 +285,7 @@ older_status(struct request *r, void *state, struct err *e)
 		rc = reply_json(r, 200,
 				json_pack("{s:s, s:s, s:b, s:b, s:o}", "task_id", t.id, "status",
 					  task_status_name(t.status), "done", 1, "success", 0,
-					  "error", message_of(&t)),
+					  "error", message_of(r, &t)),
 				e);
 	else if (rc == 0)
 		rc = reply_json(r, 200,

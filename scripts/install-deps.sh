@@ -22,7 +22,7 @@ case ${1-} in
 	commands="$commands clang=clang clang-format=clang-format clang-tidy=clang-tidy
 		cppcheck=cppcheck shellcheck=shellcheck python3=python3 node=nodejs npm=npm
 		nginx=nginx-light apache2=apache2-bin wrk=wrk file=file webpinfo=webp openssl=openssl spawn-fcgi=spawn-fcgi
-		ps=procps mount=mount redis-server=redis-server"
+		ps=procps mount=mount ip=iproute2 redis-server=redis-server"
 	;;
 '') ;;
 *)
@@ -96,7 +96,7 @@ fi
 venv=tests/.venv
 want=tests/sdk/requirements.txt
 if ! cmp -s $want $venv/requirements.txt; then
-	echo "installing the Python SDK and pytest into $venv"
+	echo "installing the Python SDK, pytest and a reader of webhooks into $venv"
 	rm -rf $venv
 	python3 -m venv $venv
 	$venv/bin/pip install --quiet --disable-pip-version-check -r $want

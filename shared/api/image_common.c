@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "http/reply.h"
@@ -23,7 +24,8 @@ image_common_run(struct request *r, struct image_engine *g, struct image_job *jo
 
 	rc = request_images_take(r, job->rq->n, e) < 0 ? -1 : image_run(g, job, e);
 	request_after(r, forget, job->intent);
-	request_after(r, picture_note_write, picture_note_make(g->records, job, *task_id ? task_id : NULL));
+	request_after(r, picture_note_write,
+		      picture_note_make(g->records, job, *task_id ? task_id : NULL));
 	request_images_came(r, job->call.nimages);
 	return rc;
 }
@@ -54,6 +56,21 @@ image_common_member(struct buf *b, const char *name, const char *value)
 	json_decref(s);
 	if (quoted)
 		(void)buf_addf(b, ",\"%s\":%s", name, quoted);
+}
+
+void
+image_common_facts(const struct image_job *job, struct buf *b, enum picture_type type,
+		   uint32_t width, uint32_t height)
+{
+	const struct image_call *call = &job->call;
+	const char *quality = call->quality[0] ? call->quality : job->rq->quality;
+	const char *background = call->background[0] ? call->background : job->rq->background;
+
+	(void)buf_addf(b, "\",\"created_at\":%lld,\"size\":\"%ux%u\",\"output_format\":\"%s\"",
+		       (long long)(job->created ? job->created : time(NULL)), width, height,
+		       picture_format(type));
+	image_common_member(b, "quality", quality ? quality : "auto");
+	image_common_member(b, "background", background ? background : "auto");
 }
 
 void

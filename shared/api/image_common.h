@@ -22,6 +22,10 @@ void image_common_headers(struct request *r, const struct image_job *job);
 /* ,"name":"value" */
 void image_common_member(struct buf *b, const char *name, const char *value);
 
+/* What is known of a picture, behind its base64 text in an event: the fields that OpenAI's schema wants. */
+void image_common_facts(const struct image_job *job, struct buf *b, enum picture_type type,
+			uint32_t width, uint32_t height);
+
 /* Tokens, none of them negative. */
 struct image_usage {
 	int64_t total, input, output, input_text, input_image;

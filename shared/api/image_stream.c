@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/image_common.h"
 #include "base/cleanup.h"
@@ -25,23 +24,6 @@ struct stream {
 
 /* ---- events ---- */
 
-/* What is known of a picture, behind its base64 text: the fields that OpenAI's schema wants. */
-static void
-add_facts(const struct stream *s, struct buf *b, enum picture_type type, uint32_t width,
-	  uint32_t height)
-{
-	const struct image_call *call = &s->job->call;
-	const struct image_request *rq = s->job->rq;
-	const char *quality = call->quality[0] ? call->quality : rq->quality;
-	const char *background = call->background[0] ? call->background : rq->background;
-
-	(void)buf_addf(b, "\",\"created_at\":%lld,\"size\":\"%ux%u\",\"output_format\":\"%s\"",
-		       (long long)(s->job->created ? s->job->created : time(NULL)), width, height,
-		       picture_format(type));
-	image_common_member(b, "quality", quality ? quality : "auto");
-	image_common_member(b, "background", background ? background : "auto");
-}
-
 static int
 send_event(struct stream *s, const char *kind, int fd, uint64_t bytes, const struct buf *after,
 	   struct err *e)
@@ -63,7 +45,7 @@ on_partial(void *self, unsigned image, const struct source *so_far)
 	if (image >= IMAGES_MAX || image < s->completed || s->sse.left || request_is_over(s->r) ||
 	    s->partials[image] >= (unsigned)s->job->rq->partial_images)
 		return;
-	add_facts(s, &after, so_far->type, so_far->width, so_far->height);
+	image_common_facts(s->job, &after, so_far->type, so_far->width, so_far->height);
 	if (buf_addf(&after, ",\"partial_image_index\":%u}", s->partials[image]) < 0)
 		return;
 	s->partials[image]++;
@@ -132,7 +114,7 @@ send_completed(struct stream *s, bool last, struct err *e)
 
 	if (fd < 0)
 		return -1;
-	add_facts(s, &after, p->type, p->width, p->height);
+	image_common_facts(s->job, &after, p->type, p->width, p->height);
 	add_usage(s, &after);
 	image_common_url(s->r, p, url);
 	image_common_member(&after, "url", url);

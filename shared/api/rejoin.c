@@ -48,7 +48,7 @@ static char *
 task_outcome(const struct task_record *t)
 {
 	json_auto_t *o = t->result ? json_loads(t->result, 0, NULL) : NULL;
-	json_t *error = t->error ? json_loads(t->error, 0, NULL) : NULL;
+	json_t *error = task_json_error_read(t, LANG_EN);
 
 	if (!o)
 		o = json_object();

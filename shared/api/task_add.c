@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "access/fingerprint.h"
-#include "access/seal.h"
 #include "api/task_input.h"
 #include "api/task_json.h"
 #include "api/task_repeat.h"
@@ -44,7 +43,7 @@ task_lane(const struct model_conf *m, const struct task_account *account, char l
 	if (!credential || (p->concurrency != 1 && p->dialect != DIALECT_NOVELAI))
 		return;
 	/* An address means the same account however it is written. */
-	for (; credential[n] && n < sizeof(folded) - 1; n++)
+	for (; n < sizeof(folded) - 1 && credential[n]; n++)
 		folded[n] = strchr(credential, '@') ? (char)tolower((unsigned char)credential[n])
 						    : credential[n];
 	fingerprint(folded, n, print);
@@ -96,32 +95,6 @@ judge_callback(const char *url, struct err *e)
 
 /* ---- the record ---- */
 
-static int
-seal_account(const struct task_account *a, struct task_record *t, struct err *e)
-{
-	json_t *o;
-	char *text;
-	int rc;
-
-	if (!a)
-		return 0;
-	o = a->token && *a->token
-		    ? json_pack("{s:s}", "token", a->token)
-		    : json_pack("{s:s, s:s}", "email", a->email, "password", a->password);
-	text = json_dumps(o, JSON_COMPACT);
-	rc = text ? seal(t->id, text, strlen(text), &t->secret, e)
-		  : err_set(e, ERR_INTERNAL, "out of memory");
-	seal_wipe(&text);
-	for (const char *name = "token"; name; name = strcmp(name, "token") ? NULL : "password") {
-		const json_t *v = json_object_get(o, name);
-
-		if (v)
-			explicit_bzero((char *)json_string_value(v), json_string_length(v));
-	}
-	json_decref(o);
-	return rc;
-}
-
 static char *
 callback_text(const struct request *r, const char *url)
 {
@@ -158,7 +131,7 @@ fill(const struct request *r, const struct image_engine *g, const struct task_wi
 	t->callback = callback_text(r, wish->callback_url);
 	if (!t->request || !t->progress || (wish->callback_url && !t->callback))
 		return err_set(e, ERR_INTERNAL, "out of memory");
-	if (seal_account(wish->account, t, e) < 0)
+	if (task_account_seal(wish->account, t, e) < 0)
 		return -1;
 	return task_input_save(g->config->state_dir, t->id, ed, &t->input, e);
 }

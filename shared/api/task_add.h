@@ -7,12 +7,8 @@
  * the webhook's address.  What is left for the worker is what only the provider knows.
  */
 #include "api/edit_read.h"
+#include "api/task_account.h"
 #include "store/store_task.h"
-
-/* A caller's own account; all "": the provider's credential of the configuration. */
-struct task_account {
-	const char *token, *email, *password;
-};
 
 struct task_wish {
 	json_t *body; /* an images request or, with image, images or mask, an edit; the pictures are taken out */

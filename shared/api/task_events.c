@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/task_json.h"
+#include "api/task_partial.h"
 #include "base/cleanup.h"
 #include "http/sse.h"
 
@@ -12,6 +13,8 @@ struct watch {
 	struct request *r;
 	struct store *store;
 	struct sse sse;
+	const char *state_dir;
+	int64_t partials; /* the last one that was shown */
 	char base[TASK_BASE_BYTES];
 	char *last; /* the object that was told last */
 };
@@ -27,7 +30,7 @@ tell(struct watch *w, const struct task_record *t, struct err *e)
 	if (!task_has_ended(t->status) && t->status != TASK_STARTED &&
 	    store_task_position(w->store, t->id, &position, request_deadline(w->r), e) < 0)
 		return -1;
-	o = task_json(t, position, w->base);
+	o = task_json_in(t, position, w->base, request_lang(w->r));
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	if (!text)
 		return err_set(e, ERR_INTERNAL, "out of memory");
@@ -38,6 +41,12 @@ tell(struct watch *w, const struct task_record *t, struct err *e)
 	free(w->last);
 	w->last = text;
 	return sse_event(&w->sse, "task", text, e);
+}
+
+static int
+show_partials(struct watch *w, const struct task_record *t, struct err *e)
+{
+	return task_partial_send(&w->sse, w->state_dir, t->progress, &w->partials, e);
 }
 
 /* Until the task has ended, the client has left, or time is up. */
@@ -61,7 +70,10 @@ follow(struct watch *w, struct task_record *t, struct err *e)
 			return -1;
 		if (!found || t->expired)
 			return err_set(e, ERR_EXPIRED, "task");
-		if (tell(w, t, e) < 0)
+		/* The object stands first, and last. */
+		if (w->last && show_partials(w, t, e) < 0)
+			return -1;
+		if (tell(w, t, e) < 0 || show_partials(w, t, e) < 0)
 			return -1;
 		if (task_has_ended(t->status))
 			return sse_event(&w->sse, "done", w->last, e);
@@ -75,9 +87,10 @@ follow(struct watch *w, struct task_record *t, struct err *e)
 }
 
 int
-task_events(struct request *r, struct store *store, struct task_record *t, struct err *e)
+task_events(struct request *r, struct store *store, const char *state_dir, struct task_record *t,
+	    struct err *e)
 {
-	struct watch w = { .r = r, .store = store };
+	struct watch w = { .r = r, .store = store, .state_dir = state_dir };
 	int rc;
 
 	sse_init(&w.sse, r);

@@ -12,7 +12,6 @@
 #include "base/id.h"
 
 #define FOLDER      "inputs"
-#define NAME_BYTES  64
 #define PIECE_BYTES 65536
 #define OLD_S       3600
 
@@ -71,7 +70,7 @@ copy(const struct source *s, int fd, struct err *e)
 		if (write_all(fd, piece, got) < 0)
 			return failed(e, "write");
 	}
-	return fsync(fd) < 0 ? failed(e, "fsync") : 0;
+	return 0;
 }
 
 /* One picture into the file of that name; what is known of it, as a new reference. */
@@ -79,12 +78,16 @@ static json_t *
 save_one(int dir, const char *name, const struct source *s, struct err *e)
 {
 	AUTO_FD int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int rc;
 
 	if (fd < 0) {
 		(void)failed(e, "open");
 		return NULL;
 	}
-	if (copy(s, fd, e) < 0) {
+	rc = copy(s, fd, e);
+	if (rc == 0 && fsync(fd) < 0)
+		rc = failed(e, "fsync");
+	if (rc < 0) {
 		(void)unlinkat(dir, name, 0);
 		return NULL;
 	}
@@ -97,7 +100,7 @@ static int
 save_all(int dir, const char *task_id, const struct edit *ed, json_t *root, struct err *e)
 {
 	json_t *list = json_array(), *one;
-	char name[NAME_BYTES];
+	char name[TASK_INPUT_NAME];
 
 	(void)json_object_set_new(root, "sources", list);
 	for (unsigned i = 0; i < ed->nsources; i++) {
@@ -146,13 +149,19 @@ task_input_save(const char *state_dir, const char *task_id, const struct edit *e
 
 /* ---- opening and removing ---- */
 
-/* A name that was written here. */
+/* Was that name written here? */
+static bool
+is_name(const char *name)
+{
+	return name && !strncmp(name, "task_", 5) && !strchr(name, '/');
+}
+
 static const char *
 name_of(const json_t *v)
 {
 	const char *name = json_string_value(json_object_get(v, "file"));
 
-	return name && !strncmp(name, "task_", 5) && !strchr(name, '/') ? name : NULL;
+	return is_name(name) ? name : NULL;
 }
 
 static int
@@ -219,6 +228,41 @@ task_input_remove(const char *state_dir, const struct task_record *t)
 	for (size_t i = 0; i < json_array_size(list); i++)
 		remove_one(dir, json_array_get(list, i));
 	remove_one(dir, json_object_get(root, "mask"));
+}
+
+/* ---- pictures on the way ---- */
+
+int
+task_input_add(const char *state_dir, const char *name, const struct source *s, struct err *e)
+{
+	AUTO_FD int dir = folder_open(state_dir, true);
+	/* Of the same name can only be what a worker left that was killed before it said so. */
+	AUTO_FD int fd =
+		dir < 0 ? -1 : openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return failed(e, "open");
+	if (copy(s, fd, e) == 0)
+		return 0;
+	(void)unlinkat(dir, name, 0);
+	return -1;
+}
+
+int
+task_input_get(const char *state_dir, const char *name)
+{
+	AUTO_FD int dir = is_name(name) ? folder_open(state_dir, false) : -1;
+
+	return dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+void
+task_input_drop(const char *state_dir, const char *name)
+{
+	AUTO_FD int dir = is_name(name) ? folder_open(state_dir, false) : -1;
+
+	if (dir >= 0)
+		(void)unlinkat(dir, name, 0);
 }
 
 /* ---- what was left behind ---- */

@@ -21,6 +21,16 @@ int task_input_save(const char *state_dir, const char *task_id, const struct edi
 int
 task_input_open(const char *state_dir, const struct task_record *t, struct edit *ed, struct err *e);
 
+/*
+ * One more picture that is to be there while the task runs, not durably; the name begins with the task's id.
+ * 0 or -1, as task_input_save().
+ */
+#define TASK_INPUT_NAME 64
+int task_input_add(const char *state_dir, const char *name, const struct source *s, struct err *e);
+/* Opens it; -1: it is not there, or that is no such name (NULL is none). */
+int task_input_get(const char *state_dir, const char *name);
+void task_input_drop(const char *state_dir, const char *name);
+
 /* Removes them; none is no error. */
 void task_input_remove(const char *state_dir, const struct task_record *t);
 

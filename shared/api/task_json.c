@@ -131,10 +131,32 @@ urls(const struct task_record *t, const char *base)
 }
 
 json_t *
+task_json_error_read(const struct task_record *t, enum err_lang lang)
+{
+	json_t *error = parsed(t->error);
+	json_auto_t *zh = json_incref(json_object_get(error, "zh"));
+	const json_t *hint = json_object_get(zh, "hint"), *message = json_object_get(zh, "message");
+
+	if (error)
+		(void)json_object_del(error, "zh");
+	if (lang == LANG_ZH && message)
+		(void)json_object_set(error, "message", (json_t *)message);
+	if (lang == LANG_ZH && hint)
+		(void)json_object_set(json_object_get(error, "hint"), "text", (json_t *)hint);
+	return error;
+}
+
+json_t *
 task_json(const struct task_record *t, uint64_t position, const char *base)
 {
+	return task_json_in(t, position, base, LANG_EN);
+}
+
+json_t *
+task_json_in(const struct task_record *t, uint64_t position, const char *base, enum err_lang lang)
+{
 	json_auto_t *result = parsed(t->result);
-	json_t *history = parsed(t->history), *error = parsed(t->error);
+	json_t *history = parsed(t->history), *error = task_json_error_read(t, lang);
 	json_t *receipt = json_object_get(result, "receipt");
 
 	return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O, s:o, "
@@ -171,7 +193,14 @@ char *
 task_json_error(const struct err *e, const char *request_id, const char *task_id)
 {
 	json_auto_t *o = error_json(e, LANG_EN, request_id);
+	char message[1536], hint[768];
 
+	/* Who reads it may want it in Chinese, and the facts that the texts are made of end with *e. */
+	err_message(e, LANG_ZH, message, sizeof(message));
+	err_hint(e, LANG_ZH, hint, sizeof(hint));
+	(void)json_object_set_new(o, "zh",
+				  json_pack("{s:s, s:s?}", "message", message, "hint",
+					    hint[0] ? hint : NULL));
 	(void)json_object_set_new(o, "task_id", json_string(task_id));
 	return o ? json_dumps(o, JSON_COMPACT) : NULL;
 }

@@ -8,10 +8,11 @@
  *	request   the body as it was asked for, without its pictures
  *	input     {"sources":[FILE…],"mask":FILE}, api/task_input.h
  *	history   [{"n","provider","started","outcome","code"}…], as in the object
- *	progress  {"usual_s","credential","images":[PICTURE…]}: what came so far of several
+ *	progress  {"usual_s","credential","images":[PICTURE…]}: what came so far of several; "partials" and
+ *	          "partial_n", api/task_partial.h
  *	result    {"images":[PICTURE…],"receipt":{…},"mode"}; PICTURE: {"id","type","width","height","bytes",
  *	          "revised_prompt"}.  No URLs: they are made for whoever asks
- *	error     error_json(), English
+ *	error     error_json(), English; its member "zh" has what is another text in Chinese
  *	callback  {"url","base","tries":[…]}, api/task_hook.h
  */
 #include <jansson.h>
@@ -27,6 +28,11 @@
  * request_base_url() says.
  */
 json_t *task_json(const struct task_record *t, uint64_t position, const char *base);
+/* The same with its error in that language. */
+json_t *
+task_json_in(const struct task_record *t, uint64_t position, const char *base, enum err_lang lang);
+/* The record's error for a caller, as a new reference; NULL: none. */
+json_t *task_json_error_read(const struct task_record *t, enum err_lang lang);
 
 /* The texts for the end of a job's task; the caller's (free), NULL: out of memory. */
 char *task_json_result(const struct image_job *job);

@@ -179,7 +179,7 @@ const char redis_task_cancel[] =
 	" call('INCR', P .. 'wake:1')\n"
 	" return { 1, 1, 1 }\n"
 	"end\n"
-	"stop(id, h, 5, int(ARGV[2]), false)\n"
+	"stop(id, h, 5, int(ARGV[2]), (call('HGET', T(id), 'callback') or '') ~= '')\n"
 	"return { 1, 1, 5 }\n";
 
 const char redis_task_position[] =

@@ -6,6 +6,8 @@
 #include "store/redis_store.h"
 #include "store/task_prepare.h"
 
+#define LOOK_MS 1000 /* for one look while something is waited for */
+
 static void
 arg_idem(struct redis_args *a, const struct idem_record *r)
 {
@@ -344,13 +346,17 @@ task_wait(struct store *s, enum task_wait what, uint32_t *seen, const struct dea
 
 	for (;;) {
 		AUTO_REPLY reply = NULL;
+		/* The look at its end is one too: it gets the time that it needs. */
+		struct deadline look = deadline_in_ms(LOOK_MS);
 		struct redis_args a;
 		struct timespec t;
 		int64_t left_us;
 
+		if (look.at_us < d->at_us)
+			look = *d;
 		args_begin(&a, "GET");
 		arg_text(&a, what == TASK_WAIT_QUEUE ? "easel:wake:0" : "easel:wake:1");
-		reply = redis_run(redis_of(s), &a, d, e);
+		reply = redis_run(redis_of(s), &a, &look, e);
 		if (!reply)
 			return -1;
 		left_us = d->at_us - clock_us();

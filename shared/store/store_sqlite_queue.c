@@ -123,6 +123,7 @@ struct stand {
 	enum task_status status;
 	int64_t fence;
 	bool cancel;
+	bool callback; /* there is somebody to be told of its end */
 	char lane[TASK_LANE_TEXT];
 };
 
@@ -130,7 +131,7 @@ static int
 stand_read(struct sqlite_conn *c, const char *id, struct stand *out, struct err *e)
 {
 	static const char sql[] =
-		"SELECT status, fence, cancel_requested, lane FROM tasks WHERE id=?";
+		"SELECT status, fence, cancel_requested, lane, callback<>'' FROM tasks WHERE id=?";
 	sqlite3_stmt *st = stmt_take(c, sql, e);
 	int got;
 
@@ -146,6 +147,7 @@ stand_read(struct sqlite_conn *c, const char *id, struct stand *out, struct err 
 	out->cancel = sqlite3_column_int(st, 2) != 0;
 	(void)snprintf(out->lane, sizeof(out->lane), "%s",
 		       (const char *)sqlite3_column_text(st, 3));
+	out->callback = sqlite3_column_int(st, 4) != 0;
 	(void)sqlite3_reset(st);
 	return 0;
 }
@@ -298,6 +300,7 @@ cancel_in(struct sqlite_conn *c, void *arg, struct err *e)
 		return 0;
 	if (is.status != TASK_STARTED) {
 		*k->status = TASK_REVOKED;
+		end.callback = is.callback;
 		return end_now(c, k->id, &is, &end, k->now_ms, e);
 	}
 	st = stmt_take(c, sql, e);

@@ -177,7 +177,7 @@ store_task_requeue(struct store *s, const char *id, int64_t fence, const struct 
 
 /*
  * PENDING, RETRY → REVOKED at once; STARTED: its worker is asked.  *status is what it is afterwards.
- * *changed false with *found: it had ended before.
+ * *changed false with *found: it had ended before.  A webhook is due where the record has a callback.
  */
 int store_task_cancel(struct store *s, const char *id, int64_t keep_ms, bool *found, bool *changed,
 		      enum task_status *status, const struct deadline *d, struct err *e);

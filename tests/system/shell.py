@@ -3,12 +3,12 @@ import os
 import re
 import subprocess
 
-from support import ROOT, SLOW
+from support import NOVELAI_TOKEN, ROOT, SLOW
 
 # Those that hold for every deployment, whatever the web server.
 ANYWHERE = ("test-auth.sh", "test-chat-image.sh", "test-edits.sh", "test-grok.sh", "test-handoff.sh", "test-idempotency.sh",
             "test-images.sh", "test-limits.sh", "test-login.sh", "test-models.sh", "test-modelscope.sh", "test-novelai.sh",
-            "test-paths.sh", "test-stream.sh", "test-timeouts.sh")
+            "test-paths.sh", "test-stream.sh", "test-task-create.sh", "test-timeouts.sh")
 SLOW_FAULT = "delay=3"  # with it a deployment's models have what SHELL_ENV names
 SHELL_ENV = {"SLOW_MODEL": f"gpt-image-1@{SLOW_FAULT}"}
 SHELL_CONFIG = {"limits": {"requests_per_minute": 600, "images_per_day": 100_000},
@@ -26,14 +26,18 @@ def shell_key(easel, name):
 
 
 def shell_env(easel):
-    """What the tests are told of a deployment beside its key: slow models, and a user who can log in."""
+    """What the tests are told of a deployment beside its key: slow models, a user who can log in, an account."""
     file = os.path.join(easel.folder, "user.password")
     if not os.path.exists(file):
         with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
             f.write("shell \\ test \" password\n")
         with open(file) as f:
             easel.run("users", "add", "shell@example.com", stdin=f.read())
-    return {**SHELL_ENV, "EASEL_EMAIL": "shell@example.com", "EASEL_PASSWORD_FILE": file}
+    account = os.path.join(easel.folder, "novelai.token")
+    with open(os.open(account, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+        f.write(NOVELAI_TOKEN + "-of-a-caller\n")
+    return {**SHELL_ENV, "EASEL_EMAIL": "shell@example.com", "EASEL_PASSWORD_FILE": file,
+            "NOVELAI_TOKEN_FILE": account}
 
 
 def run_shell_test(name, url, key_file, env=None):

@@ -191,11 +191,11 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def site(sim):
-    """lighttpd with what `easel config web-server lighttpd-cgi` prints, and nothing else."""
+    """lighttpd with what `easel config web-server lighttpd-cgi` prints, and the worker of its tasks."""
     port = free_port()
     easel = Easel(merge(sim_config(sim, faults=("delay=1", SLOW_FAULT, "sse-hold")),
                         {"server": {"listen": f"127.0.0.1:{port}"}, **SHELL_CONFIG}), start=False)
-    log = None
+    log = worker = None
     try:
         easel.run("db", "migrate")
         easel.make_key()
@@ -207,6 +207,8 @@ def site(sim):
         easel.process = subprocess.Popen([lighttpd, "-D", "-f", conf], env=easel.env, cwd=easel.folder,
                                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         easel.url = f"http://127.0.0.1:{port}"
+        worker = subprocess.Popen([os.path.join(HANDLERS, "task-worker"), "--config", easel.file], env=easel.env,
+                                  cwd=easel.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
         def listens():
             assert easel.process.poll() is None, easel.log()
@@ -221,7 +223,12 @@ def site(sim):
         easel.process.send_signal(signal.SIGINT)
         assert easel.process.wait(20 * SLOW) == 0, easel.log()
         wait_until(lambda: not [p for p in tree if alive(p.pid)], 5, "its processes end")
+        worker.terminate()
+        assert worker.wait(20 * SLOW) == 0, easel.log()
     finally:
+        if worker and worker.poll() is None:
+            worker.terminate()
+            worker.wait(20 * SLOW)
         easel.kill()
         if log:
             log.close()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from sim.pictures import png
-from support import BUILD, ROOT, SLOW, clean_environment, expect_error
+from support import BUILD, ROOT, SLOW, clean_environment, expect_error, wait_until
 
 LANGUAGES = ("README.md", "README.zh-CN.md")
 
@@ -92,6 +92,37 @@ def test_the_javascript_lines_run(easel, name):
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
+def test_the_lines_that_make_a_task_follow_it_to_its_end(easel, name):
+    said = run(easel, ["sh", "-eu"], at_home(easel, block(name, "sh", "/v1/tasks")))
+    events = re.findall(r"^event: (\w+)\ndata: (.*)$", said, re.M)
+    assert [kind for kind, _ in events][::len(events) - 1] == ["task", "done"], said
+    task = json.loads(events[-1][1])
+    assert task["status"] == "SUCCESS" and easel.stored(task["images"][0]["url"]), task
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_lines_that_read_a_webhook_do(easel, name):
+    secret = easel.run("config", "webhook-secret").stdout.strip()
+    text = block(name, "python", "standardwebhooks").replace("whsec_...", secret) + """
+import datetime, sys
+sign = Webhook(sys.argv[1]).sign
+when, body = datetime.datetime.now(datetime.timezone.utc), '{"type":"task.succeeded","data":{"id":"task_1"}}'
+headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(when.timestamp())), "webhook-signature": sign("msg_1", when, body)}
+received(headers, body)
+"""
+    assert run(easel, [f"{ROOT}/tests/.venv/bin/python", "-", secret], text) == "task.succeeded task_1\n"
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_older_services_line_is_taken_in(easel, name):
+    answer = json.loads(run(easel, ["sh", "-eu"], at_home(easel, block(name, "sh", "/generate"))))
+    assert answer == {"success": True, "task_id": answer["task_id"], "message": "图像生成任务已提交"}
+    wait_until(lambda: easel.get("/task_status/" + answer["task_id"]).json["done"], 20, "its end")
+    end = easel.get("/task_status/" + answer["task_id"]).json
+    assert end["success"] is True and end["image_url"].startswith("data:image/png;base64,")
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
 def test_the_configuration_is_a_good_one(easel, tmp_path, name):
     file = tmp_path / "easel.toml"
     file.write_text(block(name, "toml"), encoding="utf-8")
@@ -112,7 +143,7 @@ def test_an_error_has_the_members_that_are_shown(easel, name):
 def test_commands_that_are_named_exist(easel, name):
     with open(f"{ROOT}/{name}", encoding="utf-8") as f:
         text = f.read()
-    commands = set(re.findall(r"build/easel ((?:[a-z]+ ?){1,2})", text))
+    commands = set(re.findall(r"build/easel ((?:[a-z]+(?:-[a-z]+)* ?){1,2})", text))
     assert commands
     for command in commands:
         run(easel, [f"{BUILD}/easel", *command.split(), "--help"])

@@ -1,62 +1,21 @@
 """Tasks end to end: taken in, run by the worker, read, listed, followed, cancelled; the older service's shapes."""
 import base64
 import concurrent.futures
-import json
 import os
 import re
 import signal
 import time
-import urllib.parse
 
 import pytest
 
-from support import (NOVELAI_TOKEN, SLOW, Watch, expect_error, merge, modelscope, novelai, sim_config, wait_until)
-
-TASK_ID = r"^task_[0-9a-hjkmnp-tv-z]{26}$"
-ENDED = ("SUCCESS", "FAILURE", "REVOKED")
-NAI = "nai-diffusion-4-5-full"
-FAULTS = ("delay=2", "delay=6", "status=401", "status=500", "code=moderation_blocked")
-
-
-def faulty(sim):
-    """Every provider, and models whose names say what goes wrong."""
-    return merge(sim_config(sim, FAULTS), {
-        "models": {**{f"{NAI}@{f}": {"provider": "novelai"} for f in ("delay=0.2", "delay=2", "delay=3", "delay=6")},
-                   "Qwen/Qwen-Image@task-seconds=6": {"provider": "modelscope"}},
-        "limits": {"requests_per_minute": 0}})
+from support import NOVELAI_TOKEN, Watch, expect_error, merge, wait_until
+from tasks import (NAI, TASK_ID, Events, cancel, create, data_url, ended, faulty, kill_workers, older, older_end, path_of, read,
+                   with_store)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
 def easel(request, start_easel, sim):
-    # An account of its own: the other installation may still be at work for that one.
-    config = merge(faulty(sim), {"providers": {"novelai": {"token": f"{NOVELAI_TOKEN}-{request.param}"}}})
-    if request.param == "redis":
-        config = merge(config, {"store": {"url": request.getfixturevalue("redis")}})
-    return start_easel(config)
-
-
-def create(easel, key=True, **members):
-    value = {"prompt": "a panda", "model": "gpt-image-1", **members}
-    answer = easel.post("/v1/tasks", {k: v for k, v in value.items() if v is not None}, key=key)
-    assert answer.status == 202, answer
-    return answer.json
-
-
-def read(easel, task, **more):
-    answer = easel.get("/v1/tasks/" + task["id"], **more)
-    assert answer.status == 200, answer
-    return answer.json
-
-
-def ended(easel, task, seconds=30):
-    def look():
-        now = read(easel, task)
-        return now if now["status"] in ENDED else None
-    return wait_until(look, seconds, "the task's end")
-
-
-def path_of(url):
-    return urllib.parse.urlsplit(url).path
+    return start_easel(with_store(request, faulty(sim)))
 
 
 # ---- the main way ----
@@ -89,17 +48,13 @@ def test_a_task_is_taken_in_run_and_read(easel, sim):
     assert kept["url"] == picture["url"] and kept["prompt"] == "a panda" and kept["request_id"] == end["request_id"]
 
 
-def data_url(data, kind="png"):
-    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
-
-
 def test_an_edit_starts_from_its_picture(easel, sim):
     picture = easel.stored(ended(easel, create(easel))["images"][0]["url"])
     watch = Watch(sim)
     task = create(easel, prompt="the same at night", image=data_url(picture))
     assert ended(easel, task)["status"] == "SUCCESS"
     assert watch.requests("edit") or watch.requests("generate"), "it reached the provider"
-    assert not os.listdir(os.path.join(easel.state, "inputs")), "the input picture is removed at the end"
+    wait_until(lambda: not os.listdir(os.path.join(easel.state, "inputs")), 5, "the input picture is removed at the end")
 
 
 def test_several_pictures_and_what_became_of_the_parameters(easel):
@@ -165,14 +120,15 @@ def test_a_failure_is_told_and_never_tried_again_when_it_may_have_been_billed(ea
     assert (end["status"], error["code"], error["may_have_been_billed"]) == ("FAILURE", code, billed), end
     assert error["task_id"] == task["id"] and error["request_id"] == end["request_id"]
     assert end["attempts"][-1]["outcome"] == "failed" and end["attempts"][-1]["code"] == code
+    zh = {"Accept-Language": "zh-CN,zh;q=0.9"}
+    chinese, older = (easel.get(path + task["id"], headers=zh).json for path in ("/v1/tasks/", "/task_status/"))
+    assert re.search("[\u4e00-\u9fff]", chinese["error"]["message"]), chinese
+    assert re.search("[\u4e00-\u9fff]", chinese["error"]["hint"]["text"]) and older["error"] == chinese["error"]["message"]
+    assert {**chinese["error"], "message": 0, "hint": 0} == {**error, "message": 0, "hint": 0}, "nothing else is another"
     assert len(watch.requests("generate")) == 1
 
 
 # ---- cancelling ----
-
-def cancel(easel, task):
-    return easel.request("DELETE", path_of(task["urls"]["cancel"]))
-
 
 def test_a_task_that_waits_is_cancelled_and_never_sent(easel, sim):
     watch = Watch(sim)
@@ -222,8 +178,16 @@ def test_a_list_has_the_callers_tasks_newest_first(easel):
     assert page(f"?limit=2&after={ids[3]}") == (ids[4:], False)
     assert page("?limit=5") == (ids, False)
     assert page("?status=SUCCESS") == (ids, False) and page("?status=PENDING") == ([], False)
-    for query, param in (("?limit=0", "limit"), ("?limit=101", "limit"), ("?status=done", "status")):
-        expect_error(easel.get("/v1/tasks" + query, key=key), 400, "invalid_value", param=param)
+    assert page("?limit=100") == (ids, False) and page(f"?after={ids[4]}") == ([], False)
+    assert page("?status=REVOKED") == ([], False) and page("?limit=2&status=%53UCCESS") == (ids[:2], True)
+    for query, param, code in (("?limit=0", "limit", "integer_below_min_value"),
+                               ("?limit=101", "limit", "integer_above_max_value"),
+                               ("?limit=many", "limit", "invalid_type"), ("?status=done", "status", "invalid_value"),
+                               ("?limit=1&limit=2", "limit", "invalid_value"),
+                               ("?after=task_0", "after", "invalid_value"),
+                               (f"?after={create(easel)['id']}", "after", "invalid_value")):
+        expect_error(easel.get("/v1/tasks" + query, key=key), 400, code, param=param)
+    assert "sort" in easel.get("/v1/tasks?sort=up", key=key).header("x-easel-params")
     for path in (f"/v1/tasks/{ids[0]}", f"/v1/tasks/{ids[0]}/events"):
         expect_error(easel.get(path), 404, "not_found")
     expect_error(easel.request("DELETE", f"/v1/tasks/{ids[0]}"), 404, "not_found")
@@ -232,46 +196,17 @@ def test_a_list_has_the_callers_tasks_newest_first(easel):
 
 def test_events_tell_each_change_and_the_end(easel):
     task = create(easel, model="gpt-image-1@delay=2")
-    answer = easel.get(path_of(task["urls"]["events"]))
-    assert answer.status == 200 and answer.header("content-type").startswith("text/event-stream"), answer
-    events = [(name, json.loads(data)) for name, data in sse_events(answer.body)]
-    names = [name for name, _ in events]
+    with Events(easel, task) as stream:
+        events = stream.rest()
+    names = [e.name for e in events]
     assert names[-1] == "done" and set(names[:-1]) == {"task"} and len(names) >= 3, names
-    states = [o["status"] for _, o in events]
+    states = [e.data["status"] for e in events]
     assert states[-2:] == ["SUCCESS", "SUCCESS"] and "STARTED" in states, states
-    assert any(o["progress"] and o["progress"]["stage"] == "provider.submit" for _, o in events)
-    assert events[-1][1] == read(easel, task)
-
-
-def sse_events(body):
-    for block in body.decode().split("\n\n"):
-        lines = [line for line in block.split("\n") if line and not line.startswith(":")]
-        if lines:
-            yield lines[0].removeprefix("event: "), lines[1].removeprefix("data: ")
+    assert any(e.data["progress"] and e.data["progress"]["stage"] == "provider.submit" for e in events)
+    assert events[-1].data == read(easel, task)
 
 
 # ---- the older service's shapes ----
-
-OLDER = {"auth_type": "token", "token": NOVELAI_TOKEN, "model": "nai-v4.5", "prompt": "一只可爱的猫咪，高清照片",
-         "negative_prompt": "模糊，低质量", "sampler": "k_euler_ancestral", "steps": 28, "scale": 11,
-         "resolution": "portrait"}
-
-
-def older(easel, **members):
-    value = {**OLDER, **members}
-    return easel.post("/generate", {k: v for k, v in value.items() if v is not None})
-
-
-def older_end(easel, task_id):
-    def look():
-        answer = easel.get("/task_status/" + task_id)
-        assert answer.status == 200, answer
-        if not answer.json["done"]:
-            assert answer.json == {"task_id": task_id, "status": answer.json["status"], "done": False}
-            assert answer.json["status"] in ("PENDING", "STARTED", "RETRY")
-        return answer.json if answer.json["done"] else None
-    return wait_until(look, 30, "the older task's end")
-
 
 def test_the_older_way_makes_a_picture_with_the_callers_token(easel, sim):
     watch = Watch(sim)
@@ -356,20 +291,32 @@ def test_the_older_way_cancels(easel, sim):
 # ---- one account at a time ----
 
 def test_an_accounts_tasks_run_one_at_a_time_and_hold_up_no_other(easel, sim):
-    accounts = ("pst-sim-account-number-one-0001", "pst-sim-account-number-two-0002")
-    many = [older(easel, token=accounts[0], model=f"{NAI}@delay=0.2").json["task_id"] for _ in range(20)]
-    few = [older(easel, token=accounts[1], model=f"{NAI}@delay=0.2").json["task_id"] for _ in range(5)]
-    for task_id in few:
+    """A hundred of one account, then twenty of another: the twenty go on as fast as the provider makes them."""
+    watch = Watch(sim)
+    accounts = [f"pst-sim-account-{n}-{os.path.basename(easel.folder)}" for n in ("one", "two")]
+    asked = {account: [] for account in accounts}
+    for account, n in zip(accounts, (100, 20)):
+        for i in range(n):
+            answer = older(easel, token=account, model=f"{NAI}@delay=0.05", prompt=f"number {i}")
+            assert answer.status == 200, answer
+            asked[account].append(answer.json["task_id"])
+    for task_id in asked[accounts[1]]:
         assert older_end(easel, task_id)["success"] is True
-    pending = [t for t in many if easel.get("/task_status/" + t).json["status"] == "PENDING"]
-    assert pending, "the few were done before the many"
-    ends = []
-    for task_id in many:
+    assert easel.get("/queue_status").json["queue_info"]["total_pending"] > 20, "the many are still at it"
+    for task_id in asked[accounts[0]]:
         assert older_end(easel, task_id)["success"] is True
-        ends.append(read(easel, {"id": task_id})["started"])
-    assert ends == sorted(ends), "first come, first served"
+
+    sent = [r["headers"]["authorization"].split()[-1] for r in watch.requests("generate")]
+    assert [sent.count(account) for account in accounts] == [100, 20], "each was bought once"
+    first, last = sent.index(accounts[1]), len(sent) - sent[::-1].index(accounts[1])
+    between = sent[first:last].count(accounts[0])
+    # Alone they would be one behind the other; beside another line there is one of that line for each.
+    assert between <= 2 * 20, f"the twenty had to wait for {between} of the others"
+    for account in accounts:
+        prompts = [r["body"]["input"] for r in watch.requests("generate") if r["headers"]["authorization"].endswith(account)]
+        assert [p.split(",")[0] for p in prompts] == [f"number {i}" for i in range(len(prompts))], "first come, first served"
     most = sim.stats()["max_generations_by_account"]
-    assert all(n == 1 for account, n in most.items() if any(a in account for a in accounts)) and most, most
+    assert [n for name, n in most.items() if any(a in name for a in accounts)] == [1, 1], most
 
 
 # ---- secrets ----
@@ -406,16 +353,6 @@ def test_credentials_are_found_nowhere(easel, sim):
 
 
 # ---- workers that die ----
-
-def kill_workers(easel):
-    """Every process of task-worker at once, its parents too."""
-    victims = easel.named("handlers/task-worker")
-    assert len(victims) == 3, victims  # a parent and two workers
-    for p in victims:
-        os.kill(p.pid, signal.SIGKILL)
-    wait_until(lambda: len(easel.named("handlers/task-worker")) == 3 and
-               not {p.pid for p in victims} & {p.pid for p in easel.named("handlers/task-worker")}, 20, "new workers")
-
 
 def test_what_a_killed_worker_had_in_hand_is_bought_once(easel, sim):
     """Before it was sent: it is run.  After: it is gone on with where that can be, else said to be unknown."""

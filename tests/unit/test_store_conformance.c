@@ -424,6 +424,34 @@ delivers_webhooks_until_done(void **state)
 }
 
 static void
+tells_of_a_task_that_was_cancelled_while_it_waited(void **state)
+{
+	struct task_add how = { 0 };
+	AUTO(task_record) t = { 0 };
+	char told[] = "{\"url\":\"https://example.com/\"}";
+	enum task_status status;
+	bool found, changed;
+
+	(void)state;
+	for (const char *id = "a1"; id; id = !strcmp(id, "a1") ? "a2" : NULL) {
+		struct task_record one = { .created_ms = 1 };
+
+		(void)snprintf(one.id, sizeof(one.id), "%s", id);
+		(void)snprintf(one.owner, sizeof(one.owner), "key_1");
+		one.callback = !strcmp(id, "a2") ? told : NULL;
+		OK(store_task_add(s, &one, &how, NULL, &changed, &d, &e));
+		OK(store_task_cancel(s, id, 60000, &found, &changed, &status, &d, &e));
+		assert_true(found && changed && status == TASK_REVOKED);
+	}
+	OK(store_task_callback(s, 60000, &t, &found, &d, &e));
+	assert_true(found);
+	assert_string_equal(t.id, "a2");
+	task_record_done(&t);
+	OK(store_task_callback(s, 60000, &t, &found, &d, &e));
+	assert_false(found);
+}
+
+static void
 remembers_that_a_removed_task_has_expired(void **state)
 {
 	struct task_end end = { .status = TASK_SUCCESS, .keep_ms = 1 };
@@ -928,34 +956,35 @@ what_a_picture_cost_counts_once_with_it(void **state)
 	assert_string_equal(collection, "cost2 cost1 cost0 ");
 }
 
-#define EVERY_TEST(driver)                                           \
-	TEST(driver, keeps_every_field_of_a_task)                    \
-	TEST(driver, adds_the_same_task_once)                        \
-	TEST(driver, hands_out_each_lane_in_order_and_one_at_a_time) \
-	TEST(driver, tries_again_at_its_old_place_when_it_is_due)    \
-	TEST(driver, gives_back_an_attempt_that_was_none)            \
-	TEST(driver, refuses_beyond_the_queue_s_length)              \
-	TEST(driver, takes_work_that_already_runs)                   \
-	TEST(driver, hands_on_what_a_dead_worker_knew)               \
-	TEST(driver, keeps_a_lease_that_is_renewed)                  \
-	TEST(driver, never_changes_what_has_ended)                   \
-	TEST(driver, wipes_the_secret_at_every_end)                  \
-	TEST(driver, cancels_what_waits_at_once_and_asks_what_runs)  \
-	TEST(driver, lists_an_owner_s_tasks_in_pages)                \
-	TEST(driver, tells_place_and_counts)                         \
-	TEST(driver, delivers_webhooks_until_done)                   \
-	TEST(driver, remembers_that_a_removed_task_has_expired)      \
-	TEST(driver, wakes_who_waits_for_work)                       \
-	TEST(driver, begins_a_request_once)                          \
-	TEST(driver, finds_a_request_by_its_body)                    \
-	TEST(driver, forgets_a_request_that_expired)                 \
-	TEST(driver, adds_a_task_together_with_its_record)           \
-	TEST(driver, keeps_keys_and_jobs)                            \
-	TEST(driver, keeps_users_and_their_sessions)                 \
-	TEST(driver, locks_out_longer_with_each_failure)             \
-	TEST(driver, sums_by_key_model_and_day)                      \
-	TEST(driver, keeps_pictures_and_removes_the_oldest)          \
-	TEST(driver, a_late_record_stands_at_its_picture_s_place)    \
+#define EVERY_TEST(driver)                                               \
+	TEST(driver, keeps_every_field_of_a_task)                        \
+	TEST(driver, adds_the_same_task_once)                            \
+	TEST(driver, hands_out_each_lane_in_order_and_one_at_a_time)     \
+	TEST(driver, tries_again_at_its_old_place_when_it_is_due)        \
+	TEST(driver, gives_back_an_attempt_that_was_none)                \
+	TEST(driver, refuses_beyond_the_queue_s_length)                  \
+	TEST(driver, takes_work_that_already_runs)                       \
+	TEST(driver, hands_on_what_a_dead_worker_knew)                   \
+	TEST(driver, keeps_a_lease_that_is_renewed)                      \
+	TEST(driver, never_changes_what_has_ended)                       \
+	TEST(driver, wipes_the_secret_at_every_end)                      \
+	TEST(driver, cancels_what_waits_at_once_and_asks_what_runs)      \
+	TEST(driver, lists_an_owner_s_tasks_in_pages)                    \
+	TEST(driver, tells_place_and_counts)                             \
+	TEST(driver, delivers_webhooks_until_done)                       \
+	TEST(driver, tells_of_a_task_that_was_cancelled_while_it_waited) \
+	TEST(driver, remembers_that_a_removed_task_has_expired)          \
+	TEST(driver, wakes_who_waits_for_work)                           \
+	TEST(driver, begins_a_request_once)                              \
+	TEST(driver, finds_a_request_by_its_body)                        \
+	TEST(driver, forgets_a_request_that_expired)                     \
+	TEST(driver, adds_a_task_together_with_its_record)               \
+	TEST(driver, keeps_keys_and_jobs)                                \
+	TEST(driver, keeps_users_and_their_sessions)                     \
+	TEST(driver, locks_out_longer_with_each_failure)                 \
+	TEST(driver, sums_by_key_model_and_day)                          \
+	TEST(driver, keeps_pictures_and_removes_the_oldest)              \
+	TEST(driver, a_late_record_stands_at_its_picture_s_place)        \
 	TEST(driver, what_a_picture_cost_counts_once_with_it)
 
 int

@@ -168,6 +168,32 @@ waits_for_a_redis_that_hangs_no_longer_than_the_deadline(void **state)
 	OK(store_task_counts(s, &n, &d, &e));
 }
 
+static void *
+continue_later(void *arg)
+{
+	static const struct timespec pause = { .tv_nsec = 100000000 };
+
+	(void)nanosleep(&pause, NULL);
+	(void)kill(rd.pid, SIGCONT);
+	return arg;
+}
+
+static void
+a_wait_that_is_over_still_has_time_to_look(void **state)
+{
+	struct deadline over = deadline_in_ms(0);
+	uint32_t seen = 0;
+	pthread_t thread;
+
+	(void)state;
+	add("a1", "");
+	(void)kill(rd.pid, SIGSTOP);
+	assert_int_equal(pthread_create(&thread, NULL, continue_later, NULL), 0);
+	OK(store_task_wait(s, TASK_WAIT_QUEUE, &seen, &over, &e));
+	(void)pthread_join(thread, NULL);
+	assert_int_not_equal(seen, 0);
+}
+
 static void
 says_so_when_nobody_answers(void **state)
 {
@@ -251,6 +277,7 @@ main(void)
 		TEST(tells_no_password),
 		TEST(its_user_may_touch_nothing_else),
 		TEST(waits_for_a_redis_that_hangs_no_longer_than_the_deadline),
+		TEST(a_wait_that_is_over_still_has_time_to_look),
 		TEST(says_so_when_nobody_answers),
 		TEST(loses_nothing_that_was_acknowledged_when_it_is_killed),
 	};
