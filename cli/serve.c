@@ -236,6 +236,7 @@ serve(struct serve *s, int64_t exec_us)
 	*sup = (struct supervisor){ .children = s->children,
 				    .n = s->nchildren,
 				    .front = &s->front,
+				    .state = &s->state,
 				    .log_fd = s->log_pipe[0],
 				    .drain_ms = serve_drain_ms(s->conf),
 				    .exec_us = exec_us,

@@ -1,5 +1,6 @@
 #include "state.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -110,6 +111,22 @@ state_folders(const struct state *s, struct err *e)
 	return 0;
 }
 
+void
+state_forget_uploads(const struct state *s)
+{
+	char path[PATH_MAX];
+	struct err ignored;
+	const struct dirent *d;
+	DIR *dir;
+
+	if (path_join(path, s->run, "upload", &ignored) < 0 || !(dir = opendir(path)))
+		return;
+	while ((d = readdir(dir)))
+		if (d->d_name[0] != '.')
+			(void)unlinkat(dirfd(dir), d->d_name, 0);
+	(void)closedir(dir);
+}
+
 static void
 remove_sockets(const char *dir)
 {
@@ -198,6 +215,7 @@ state_close(struct state *s)
 	if (s->sockets[0])
 		remove_sockets(s->sockets);
 	remove_short_dir(s);
+	state_forget_uploads(s);
 	if (path_join(path, s->run, "lighttpd.conf", &ignored) == 0)
 		(void)unlink(path);
 	(void)close(s->lock_fd);

@@ -38,6 +38,12 @@ int state_folders(const struct state *s, struct err *e);
 /* Takes over (and makes) the folder of pictures of another configuration.  0 or -1. */
 int state_files(struct state *s, const struct config *c, struct err *e);
 
+/*
+ * Removes what a web server that was killed had collected of bodies: they hold prompts, pictures, and the
+ * credentials of callers.  While none runs.
+ */
+void state_forget_uploads(const struct state *s);
+
 /* DIR/NAME into out (PATH_MAX).  0, or -1: ERR_CONFIG, too long. */
 int path_join(char *out, const char *dir, const char *name, struct err *e);
 

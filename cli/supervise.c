@@ -86,11 +86,22 @@ fail(struct run *r, int status)
 
 /* ---- living ---- */
 
+static bool
+front_lives(const struct run *r)
+{
+	for (size_t i = 0; i < r->old.n; i++)
+		if (r->old.v[i].child.front && r->old.v[i].child.pid)
+			return true;
+	return false;
+}
+
 void
 run_start(struct run *r, struct child *c)
 {
 	struct err e;
 
+	if (c->front && !front_lives(r))
+		state_forget_uploads(r->s->state);
 	if (child_start(c, &e) == 0)
 		return;
 	log_error(NULL, "%s cannot be started: %s", c->name, e.detail);

@@ -15,6 +15,7 @@
  */
 #include "spawn.h"
 #include "listen.h"
+#include "state.h"
 
 /* What a reload means to `easel serve`; each is given `arg`. */
 struct reload {
@@ -30,6 +31,7 @@ struct supervisor {
 	struct child *children; /* the web server first */
 	size_t n;
 	struct front *front;
+	const struct state *state;
 	int log_fd;       /* the web server's standard error, non-blocking */
 	int64_t drain_ms; /* the programs' */
 	int64_t exec_us;  /* when this process began, for the log */
