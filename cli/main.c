@@ -7,6 +7,8 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const struct command commands[] = {
@@ -172,11 +174,24 @@ cmd_version(const struct command *c, int argc, char **argv)
 	return CLI_OK;
 }
 
+/* Keys and passwords go through here: no core, and no debugger but the administrator's. */
+static void
+keep_memory(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+#ifndef EASEL_SANITIZED /* the leak checker attaches to its own process */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
 int
 main(int argc, char **argv)
 {
 	int status, fd;
 
+	keep_memory();
 	/* Started with a closed descriptor 0, 1 or 2, a socket or a file would take its place. */
 	do
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);

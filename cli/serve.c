@@ -41,15 +41,14 @@ serve_done(struct serve *s)
 	config_free(s->conf);
 }
 
-/* No core (it would hold secrets), as many descriptors as there may be, no orphan that gets away. */
+/* As many descriptors as there may be, no orphan that gets away. */
 static void
 set_limits(struct serve *s)
 {
-	struct rlimit core = { 0, 0 }, files;
+	struct rlimit files;
 
 	/* Whatever we were started with stays ours: a child that kept a pipe would keep its reader. */
 	(void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-	(void)setrlimit(RLIMIT_CORE, &core);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
@@ -61,9 +60,6 @@ set_limits(struct serve *s)
 			 "thousand requests at once",
 			 (long long)s->max_fds);
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-#ifndef EASEL_SANITIZED /* the leak checker attaches to its own process */
-	(void)prctl(PR_SET_DUMPABLE, 0);
-#endif
 }
 
 int

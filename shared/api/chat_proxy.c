@@ -19,6 +19,7 @@
 #include "job/key_turn.h"
 #include "job/retry.h"
 #include "provider/chat_call.h"
+#include "base/scrub.h"
 #include "provider/upstream_error.h"
 #include "provider/upstream_said.h"
 
@@ -28,7 +29,8 @@
 /* One attempt's answer on its way to the client. */
 struct passing {
 	struct request *r;
-	struct sse sse; /* knows whether the stream has begun, and tells errors in it */
+	const char *key; /* the provider's, which is nobody else's business should it come back */
+	struct sse sse;  /* knows whether the stream has begun, and tells errors in it */
 	char type[96];
 	enum { PASS_STREAM, PASS_WHOLE, PASS_ERROR } how;
 	/* PASS_WHOLE: the answer.  PASS_ERROR: what it says.  PASS_STREAM: what came until it began, and then the
@@ -80,8 +82,18 @@ is_clear(const struct buf *text)
 static int
 send(struct passing *p, const char *bytes, size_t n, struct err *e)
 {
+	AUTO_FREE char *copy = NULL;
+
 	if (!n)
 		return 0;
+	if (*p->key && memmem(bytes, n, p->key, strlen(p->key))) {
+		copy = malloc(n);
+		if (!copy)
+			return err_set(e, ERR_INTERNAL, "out of memory");
+		memcpy(copy, bytes, n);
+		scrub_bytes(copy, n, p->key);
+		bytes = copy;
+	}
 	if (reply_write(p->r, bytes, n, e) < 0)
 		return -1;
 	p->unsent = true;
@@ -98,10 +110,15 @@ send_lines(struct passing *p, const char *bytes, size_t n, struct err *e)
 	const char *last = memrchr(bytes, '\n', n);
 	size_t whole = last ? (size_t)(last - bytes) + 1 : 0;
 
-	if (whole) {
-		if (send(p, p->text.p, p->text.len, e) < 0 || send(p, bytes, whole, e) < 0)
+	if (whole && p->text.len) { /* a line that came in two pieces goes out in one */
+		if (buf_add(&p->text, bytes, whole) < 0)
+			return err_set(e, ERR_UP_TOO_LARGE, "a line of more than %zu bytes",
+				       p->text.max);
+		if (send(p, p->text.p, p->text.len, e) < 0)
 			return -1;
 		buf_clear(&p->text);
+	} else if (send(p, bytes, whole, e) < 0) {
+		return -1;
 	}
 	if (n > whole && buf_add(&p->text, bytes + whole, n - whole) < 0)
 		return err_set(e, ERR_UP_TOO_LARGE, "a line of more than %zu bytes", p->text.max);
@@ -215,6 +232,8 @@ answer_whole(struct passing *p, const struct upstream_failure *f, bool stream, s
 	json_auto_t *root = NULL;
 	struct err why;
 
+	if (p->text.len)
+		scrub_bytes(p->text.p, p->text.len, p->key);
 	if (json_read(buf_str(&p->text), p->text.len, &root, &why) < 0 || !json_is_object(root))
 		return upstream_garbage(f, p->text.len ? "it is not JSON" : "it is empty",
 					p->text.p, p->text.len, e);
@@ -262,7 +281,9 @@ static int
 attempt(struct proxying *x, unsigned k, struct err *e)
 {
 	const struct model_conf *m = x->what->model;
-	struct passing p = { .r = x->r, .sse = x->sse, .text = BUF_INIT(WHOLE_BYTES) };
+	struct passing p = {
+		.r = x->r, .key = x->turn.keys[k], .sse = x->sse, .text = BUF_INIT(WHOLE_BYTES)
+	};
 	struct upstream_body receiver = {
 		.begin = on_begin, .data = on_data, .self = &p, .caught_up = on_caught_up
 	};
@@ -287,6 +308,8 @@ attempt(struct proxying *x, unsigned k, struct err *e)
 			aside_clear(x->turn.keys[k], m, start_us);
 		rc = conclude(&p, &f, x->what->stream, e);
 	}
+	if (rc < 0)
+		scrub_err(e, x->turn.keys[k]);
 	x->sse = p.sse;
 	buf_done(&p.text);
 	return rc;

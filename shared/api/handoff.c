@@ -133,6 +133,7 @@ request_text(const struct image_job *job, const json_t *body)
 	json_auto_t *o = body ? json_copy((json_t *)body) : request_json_of(job);
 
 	(void)json_object_set_new(o, "model", json_string(job->asked->id));
+	image_params_forget(o);
 	return json_dumps(o, JSON_COMPACT);
 }
 

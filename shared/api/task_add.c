@@ -126,6 +126,7 @@ fill(const struct request *r, const struct image_engine *g, const struct task_wi
 		(void)json_object_set_new(progress, "usual_s", json_integer(usual_ms / 1000));
 	/* What was meant when it was asked: a default may be another by the time it runs. */
 	(void)json_object_set_new(ed->body, "model", json_string(m->id));
+	image_params_forget(ed->body);
 	t->request = json_dumps(ed->body, JSON_COMPACT);
 	t->progress = json_dumps(progress, JSON_COMPACT);
 	t->callback = callback_text(r, wish->callback_url);

@@ -9,6 +9,7 @@
 #include "provider/novelai_model.h"
 
 #define CREDENTIAL_MAX 4096
+#define TYPE_SHOWN_MAX 16
 #define SCALE_OLD      11.0
 #define SCALE_NEW      5.5
 #define SIDE_MAX       16384
@@ -104,6 +105,8 @@ read_account(const json_t *given, struct task_account *a, struct err *e)
 		return credential(given, "email", &a->email, e) < 0
 			       ? -1
 			       : credential(given, "password", &a->password, e);
+	if (strlen(word) > TYPE_SHOWN_MAX) /* a credential in the wrong member is not told */
+		return err_field(e, ERR_VALUE, "auth_type", "'token' or 'login'", "another text");
 	json_quote(type, found, sizeof(found));
 	return err_field(e, ERR_VALUE, "auth_type", "'token' or 'login'", "%s", found);
 }

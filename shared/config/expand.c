@@ -119,8 +119,8 @@ is_clean(const struct where *w, const char *s)
 const char *
 text_meant(const struct where *w, const char *written)
 {
-	bool file = w->v->source != FROM_PLAIN && row_is_secret(w->row) &&
-		    !strncmp(written, "file:", 5);
+	bool may = row_is_secret(w->row) || (w->row->flags & ROW_FILE);
+	bool file = w->v->source != FROM_PLAIN && may && !strncmp(written, "file:", 5);
 	const char *s = written;
 
 	if (w->v->source == FROM_FILE && strchr(s, '$')) {

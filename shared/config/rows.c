@@ -85,7 +85,7 @@ static const struct row auth_rows[] = {
 };
 
 static const struct row store_rows[] = {
-	{ "url", K_STRING, AT(store.url), "sqlite:easel.db", .flags = ROW_HIDE, .wrong = wrong_store,
+	{ "url", K_STRING, AT(store.url), "sqlite:easel.db", .flags = ROW_HIDE | ROW_FILE, .wrong = wrong_store,
 	  .help = "sqlite:FILE, within state_dir; redis://[user:password@]host[:port][/db] or "
 		  "redis+unix://[user:password@]/path[?db=N]: docs/redis.md" },
 	{ "keep_tasks", K_DURATION, AT(store.keep_tasks_ms), "7d", 0, YEARS,
@@ -223,7 +223,8 @@ static const struct row provider_rows[] = {
 	{ "email", K_SECRET, P(email), .dialects = IS(NOVELAI),
 	  .help = "novelai: with password, instead of a token" },
 	{ "password", K_SECRET, P(password), .dialects = IS(NOVELAI), .help = "novelai: see email" },
-	{ "proxy", K_STRING, P(proxy), .flags = ROW_HIDE, .dialects = BY_NET, .wrong = wrong_proxy,
+	{ "proxy", K_STRING, P(proxy), .flags = ROW_HIDE | ROW_FILE, .dialects = BY_NET,
+	  .wrong = wrong_proxy,
 	  .help = "http:// or socks5h:// URL; empty: none, the environment's proxies are ignored" },
 	{ "concurrency", K_INT, P(concurrency), "0", 0, 65536,
 	  .help = "at once per credential, in the whole installation; 0: no limit; "

@@ -27,6 +27,7 @@ enum kind {
 #define ROW_URL         (1u << 1) /* trailing slashes are dropped */
 #define ROW_HIDE        (1u << 2) /* may hold user:password@, which is shown to nobody */
 #define ROW_ONE         (1u << 3) /* a K_SECRET that is kept as the only one of a struct strings */
+#define ROW_FILE        (1u << 5) /* with ROW_HIDE: "file:PATH" reads it from a file, as a K_SECRET */
 #define ROW_ZERO_IS_MAX (1u << 4) /* 0 = none is kept as the largest, so that nobody has to ask */
 
 struct row {

@@ -17,6 +17,7 @@
 #include "job/slots.h"
 #include "job/usual_time.h"
 #include "net/upstream.h"
+#include "base/scrub.h"
 
 struct attempts {
 	struct image_job *job;
@@ -188,10 +189,17 @@ static int
 ask(struct attempts *a, struct err *e)
 {
 	const char *resume = TAKE_PTR(a->job->resume);
+	struct image_call *call = &a->job->call;
+	int rc = resume && a->driver->resume ? a->driver->resume(call, resume, e)
+					     : a->driver->generate(call, e);
 
-	if (resume && a->driver->resume)
-		return a->driver->resume(&a->job->call, resume, e);
-	return a->driver->generate(&a->job->call, e);
+	/* Wherever a provider has put it: some send it back in a header. */
+	scrub_secret(call->upstream_request_id, call->credential);
+	if (rc < 0) {
+		scrub_err(e, call->credential);
+		scrub_err(e, call->password);
+	}
+	return rc;
 }
 
 static int

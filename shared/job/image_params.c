@@ -403,6 +403,18 @@ image_params_init(struct image_request *rq)
 				      .noise = -1 };
 }
 
+void
+image_params_forget(json_t *body)
+{
+	for (void *at = json_object_iter(body); at; at = json_object_iter_next(body, at)) {
+		const char *name = json_object_iter_key(at);
+
+		if (strcmp(name, "prompt") != 0 && strcmp(name, "model") != 0 &&
+		    image_param_by_name(name) < 0 && !json_is_null(json_object_iter_value(at)))
+			(void)json_object_iter_set_new(body, at, json_true());
+	}
+}
+
 int
 image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e)
 {

@@ -106,6 +106,11 @@ int image_run(struct image_engine *g, struct image_job *job, struct err *e);
  * ERR_UNSUPPORTED.
  */
 int image_params_read(json_t *body, struct image_request *rq, const char **model, struct err *e);
+/*
+ * Before it is written down: of members that are no parameters the names stay, for the receipt; what they
+ * hold may be anything, a key among others.
+ */
+void image_params_forget(json_t *body);
 /* As when nothing was given. */
 void image_params_init(struct image_request *rq);
 /* One parameter; texts are borrowed from v. */

@@ -13,6 +13,7 @@
 #include "net/upstream.h"
 #include "provider/novelai_error.h"
 #include "provider/novelai_key.h"
+#include "base/scrub.h"
 
 #define ANSWER_BYTES   65536
 #define TOKEN_BYTES    16384
@@ -264,6 +265,8 @@ login_as(struct image_call *call, const char *email, char **token, struct err *e
 
 	if (rc == 0)
 		rc = post_login(call, key, token, e);
+	if (rc < 0)
+		scrub_err(e, key);
 	sodium_memzero(key, sizeof(key));
 	return rc;
 }

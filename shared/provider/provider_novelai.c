@@ -18,6 +18,7 @@
 #include "provider/novelai_body.h"
 #include "provider/novelai_login.h"
 #include "provider/provider.h"
+#include "base/scrub.h"
 
 /* One generate(). */
 struct work {
@@ -87,8 +88,12 @@ ask(struct work *w, const char *body, struct err *e)
 	if (head.request_id[0]) {
 		(void)snprintf(call->upstream_request_id, sizeof(call->upstream_request_id), "%s",
 			       head.request_id);
+		scrub_secret(call->upstream_request_id, w->token.text);
 	}
-	return novelai_answer_read(&a, rc, &f, e);
+	if (novelai_answer_read(&a, rc, &f, e) == 0)
+		return 0;
+	scrub_err(e, w->token.text); /* a login's, which nobody else knows */
+	return -1;
 }
 
 /* With the token of a login that has expired: once more with another, which buys nothing twice. */

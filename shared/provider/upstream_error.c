@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "base/utf8.h"
-#include "provider/scrub.h"
+#include "base/scrub.h"
 #include "provider/upstream_said.h"
 
 #define MESSAGE_CHARS 480 /* with "…" at most 500 bytes of ASCII */

@@ -50,8 +50,8 @@ class Canaries:
         return value
 
     def found(self, data, but=()):
-        """[(name, form)] of those that stand in the bytes, but for some that are theirs to hold."""
-        return [(name, form) for name, value in list(self.values.items()) if not name.startswith(tuple(but) or ("\0",))
+        """[(name, form, the bytes around it)] of those that stand in the bytes, but for some that are theirs to hold."""
+        return [(name, form, data[max(0, data.index(text) - 80):data.index(text) + 20]) for name, value in list(self.values.items()) if not name.startswith(tuple(but) or ("\0",))
                 for form, text in forms(value).items() if text in data]
 
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "provider/scrub.h"
+#include "base/scrub.h"
 #include "provider/upstream_error.h"
 
 #define CREDENTIAL "relay-key-of-no-known-shape"

@@ -37,6 +37,8 @@ def scripted_error(ex, status, code):
         return PAGES[code]()
     row = ERRORS.get(str(code)) if code else next((r for r in ERRORS.values() if r[0] == status), None)
     status, body = row or (status or 400, {"code": 3, "message": f"Status {status or 400}", "details": []})
+    if "message" in ex.fault.options:
+        body = body | {"message": ex.fault.options["message"]}
     return Answer.of_json(body, status)
 
 
@@ -101,7 +103,8 @@ async def play(ex, ws, prompt, properties):
     count = min(int(properties.get("num_generations") or PER_ROUND), int(ex.number("per_round", PER_ROUND)))
     width, height = RATIOS.get(properties.get("aspect_ratio"), RATIOS["2:3"])
     if fault.has("ws-rate-limit"):
-        await say(ws, {"type": "error", "err_code": "rate_limit_exceeded", "err_msg": "Image rate limit exceeded"})
+        await say(ws, {"type": "error", "err_code": "rate_limit_exceeded", "err_msg": fault.options.get(
+            "message", "Image rate limit exceeded")})
         return True
     if fault.has("silence"):
         await ex.conn.wait(None)
@@ -243,7 +246,7 @@ async def conversation(ex):
             "imageIndex": 0, "progress": 100, "imageUrl": paths[0] + "/image.jpg", "moderated": True}}}})
         paths, made = [], []
     if ex.fault.has("error-200"):
-        lines = [{"error": {"code": 8, "message": "Too many requests", "isSoftStop": False}}]
+        lines = [{"error": {"code": 8, "message": ex.fault.options.get("message", "Too many requests"), "isSoftStop": False}}]
         made = []
         ex.fault = type(ex.fault)()
     elif ex.fault.has("ws-order"):  # the other place where they stand: JSON inside a string

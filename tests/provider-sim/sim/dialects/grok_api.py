@@ -29,7 +29,8 @@ def scripted_error(ex, status, code):
     if code in PAGES:
         return PAGES[code]()
     row = ERRORS.get(str(code)) if code else next((r for r in ERRORS.values() if r[0] == status), None)
-    return say(*(row or (status or 400, f"Status {status or 400}.")))
+    status, message = row or (status or 400, f"Status {status or 400}.")
+    return say(status, ex.fault.options.get("message", message))
 
 
 def authorize(ex):

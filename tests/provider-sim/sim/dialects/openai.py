@@ -374,7 +374,8 @@ def stream(ex, fields, edit):
               [base64.b64encode(b"no picture") if ex.fault.has("sse-bad-partial") else b64(ex, picture)])
     if ex.fault.has("sse-error"):
         code = ex.fault.options.get("sse_code", "server_error")
-        value = {"type": "error", "error": {"message": "The server had an error while processing your request.",
+        value = {"type": "error", "error": {"message": ex.fault.options.get(
+            "message", "The server had an error while processing your request."),
                                             "type": "server_error", "param": None, "code": code}}
         events.append(b"event: error\ndata: %s\n\n" % to_json(value))
     elif ex.fault.has("sse-flat-error"):

@@ -87,7 +87,8 @@ def stream(ex, body):
     if ex.fault.has("sse-cut"):
         return Answer(200, b"", "text/event-stream; charset=utf-8", pieces=pieces)
     if ex.fault.has("sse-error"):
-        wrong = {"error": {"message": "The server had an error while processing your request.", "type": "server_error",
+        wrong = {"error": {"message": ex.fault.options.get(
+            "message", "The server had an error while processing your request."), "type": "server_error",
                            "param": None, "code": "server_error"}}
         first = int(ex.number("after", 3))
         return Answer(200, b"", "text/event-stream; charset=utf-8", pieces=pieces[:first] + [event(wrong)])

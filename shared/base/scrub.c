@@ -1,4 +1,4 @@
-#include "provider/scrub.h"
+#include "base/scrub.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -6,7 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define STARS "***"
+#define STARS        "***"
+#define SECRET_LEAST 6  /* characters; what is shorter would hide words */
+#define SECRET_PIECE 12 /* so many of them in a row give it away */
 
 /* How keys begin, and how long what follows must be, so that "ms-dos" stays readable. */
 static const struct {
@@ -58,6 +60,26 @@ is_secretive(const char *s, size_t n)
 	for (size_t i = 0; i < n; i++)
 		digit = digit || isdigit((unsigned char)s[i]);
 	return n >= 20 || (n >= 8 && digit);
+}
+
+/* How much of what stands at s is a piece of the secret: all of it, or so much that it would help. */
+static size_t
+piece_length(const char *s, const char *secret, size_t n)
+{
+	size_t least = n < SECRET_PIECE ? n : SECRET_PIECE, most = 0;
+
+	if (n < SECRET_LEAST || strnlen(s, least) < least)
+		return 0;
+	for (const char *at = secret; (at = memmem(at, (size_t)(secret + n - at), s, least));
+	     at++) {
+		size_t same = least;
+
+		while (at[same] && at[same] == s[same])
+			same++;
+		if (same > most)
+			most = same;
+	}
+	return most;
 }
 
 /* Keeps `keep` characters and turns the next `drop` into stars. */
@@ -185,15 +207,16 @@ void
 scrub(char *text, const char *secret)
 {
 	struct text t = { text, text, text, false };
-	size_t secret_n = secret ? strlen(secret) : 0;
+	size_t secret_n = secret ? strlen(secret) : 0, piece;
 
 	while (*t.r) {
 		bool boundary = t.r == t.start || !isalnum((unsigned char)t.r[-1]);
 
 		if (t.in_url && ends_url(*t.r))
 			t.in_url = false;
-		if (secret_n >= 6 && !strncmp(t.r, secret, secret_n)) {
-			hide(&t, 0, secret_n);
+		piece = piece_length(t.r, secret, secret_n);
+		if (piece) {
+			hide(&t, 0, piece);
 			continue;
 		}
 		if (hide_in_url(&t) || (boundary && (hide_shape(&t) || hide_bearer(&t) ||
@@ -202,4 +225,43 @@ scrub(char *text, const char *secret)
 		*t.w++ = *t.r++;
 	}
 	*t.w = '\0';
+}
+
+void
+scrub_secret(char *text, const char *secret)
+{
+	struct text t = { text, text, text, false };
+	size_t secret_n = secret ? strlen(secret) : 0, piece;
+
+	while (secret_n && *t.r) {
+		piece = piece_length(t.r, secret, secret_n);
+		if (piece)
+			hide(&t, 0, piece);
+		else
+			*t.w++ = *t.r++;
+	}
+	*t.w = secret_n ? '\0' : *t.w;
+}
+
+void
+scrub_bytes(char *bytes, size_t n, const char *secret)
+{
+	size_t len = strlen(secret);
+	char *at = bytes;
+
+	while (len >= SECRET_LEAST && (at = memmem(at, (size_t)(bytes + n - at), secret, len))) {
+		memset(at, '*', len);
+		at += len;
+	}
+}
+
+void
+scrub_err(struct err *e, const char *secret)
+{
+	char *const texts[] = { e->param, e->expected,         e->found,
+				e->about, e->upstream.message, e->upstream.request_id,
+				e->detail };
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		scrub_secret(texts[i], secret);
 }
