@@ -22,10 +22,11 @@
 static const char *
 only_credential(const struct provider_conf *p)
 {
-	if (p->api_keys.n)
-		return p->api_keys.n == 1 ? p->api_keys.v[0] : NULL;
-	if (p->token && *p->token)
-		return p->token;
+	const struct strings *of =
+		p->api_keys.n && !provider_by_token(p) ? &p->api_keys : &p->tokens;
+
+	if (of->n)
+		return of->n == 1 ? of->v[0] : NULL;
 	return p->email ? p->email : "";
 }
 

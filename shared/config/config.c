@@ -256,6 +256,14 @@ config_provider(const struct config *c, const char *name)
 	return NULL;
 }
 
+bool
+config_grok_is_official(const struct provider_conf *p)
+{
+	size_t n = strlen(p->base_url);
+
+	return p->api_keys.n && n > 3 && !strcmp(p->base_url + n - 3, "/v1");
+}
+
 const char *
 config_nearest_model(const struct config *c, const char *id)
 {

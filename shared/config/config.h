@@ -46,7 +46,8 @@ struct provider_conf {
 	enum dialect dialect;
 	char *base_url, *ws_url, *assets_url; /* without a trailing slash */
 	struct strings api_keys;              /* api_key or api_keys; secrets */
-	char *token, *email, *password;       /* secrets */
+	struct strings tokens;                /* token or tokens; secrets */
+	char *email, *password;               /* secrets */
 	char *proxy;
 	int64_t concurrency; /* 0: no limit */
 	int64_t connect_timeout_ms;
@@ -57,7 +58,7 @@ struct model_conf {
 	char *provider;                            /* a provider's name */
 	const struct provider_conf *provider_conf; /* the same, resolved; never NULL */
 	enum model_type type;
-	enum model_via via; /* of an image model */
+	enum model_via via;   /* of an image model */
 	char *upstream_model; /* never empty: the id where none is set */
 	struct strings fallback, degrade, aliases;
 	double price;
@@ -140,6 +141,8 @@ struct process_conf config_process(const struct config *c, const char *program);
 const struct model_conf *config_model(const struct config *c, const char *id);
 /* The provider with that name, or NULL. */
 const struct provider_conf *config_provider(const struct config *c, const char *name);
+/* Of the dialect grok: is it xAI's official API?  Its keys are no tokens of grok.com's page. */
+bool config_grok_is_official(const struct provider_conf *p);
 /* The model id or alias nearest to `id` (edit distance <= 3, at most a third of it), or NULL. */
 const char *config_nearest_model(const struct config *c, const char *id);
 const char *config_dialect_name(enum dialect d);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "base/scrub.h"
 #include "base/utf8.h"
 #include "config/loader.h"
 
@@ -31,6 +32,7 @@ complain_found(const struct where *w, const char *expected, const char *found)
 	char quoted[128];
 
 	utf8_clip(quoted, sizeof(quoted), found, strlen(found), 60);
+	scrub(quoted, NULL); /* a key in the wrong row */
 	if (row_is_secret(w->row) || strchr(found, '@'))
 		complain(w, "%s", expected);
 	else
@@ -324,18 +326,25 @@ resolve_default(const struct where *w)
 		put_scalar(w, row->fallback ? row->fallback : "");
 }
 
+/* Two rows that fill the same list: the environment's may replace the file's other form of it. */
+static void
+choose_form(struct loader *l, struct table *t, const char *single, const char *several)
+{
+	struct value *one = table_value(t, single), *many = table_value(t, several);
+
+	if (!one || one->source == FROM_DEFAULT || many->source == FROM_DEFAULT)
+		return;
+	if (one->source == many->source)
+		problem(l, many->origin, "[providers.%s] has both %s and %s", t->name, single,
+			several);
+	*(one->source < many->source ? one : many) = (struct value){ 0 };
+}
+
 void
 table_resolve(struct loader *l, struct table *t)
 {
-	struct value *one = table_value(t, "api_key"), *many = table_value(t, "api_keys");
-
-	/* The environment's may replace the file's other form of the same thing. */
-	if (one && one->source != FROM_DEFAULT && many->source != FROM_DEFAULT) {
-		if (one->source == many->source)
-			problem(l, many->origin, "[providers.%s] has both api_key and api_keys",
-				t->name);
-		*(one->source < many->source ? one : many) = (struct value){ 0 };
-	}
+	choose_form(l, t, "api_key", "api_keys");
+	choose_form(l, t, "token", "tokens");
 	for (size_t i = 0; i < t->section->nrows; i++) {
 		struct where w = { l, t, &t->section->rows[i], &t->values[i] };
 		const struct toml_entry *raw = w.v->raw;

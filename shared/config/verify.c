@@ -1,6 +1,8 @@
 /* What must fit together once every single value is in order. */
 #include <string.h>
 
+#include "base/scrub.h"
+#include "base/utf8.h"
 #include "config/loader.h"
 #include "config/nearest.h"
 
@@ -38,9 +40,9 @@ credential_lacking(const struct provider_conf *p)
 	switch (p->dialect) {
 	case DIALECT_OPENAI:
 	case DIALECT_MODELSCOPE: return p->api_keys.n ? NULL : "an api_key (or api_keys)";
-	case DIALECT_GROK: return *p->token || p->api_keys.n ? NULL : "a token or an api_key";
+	case DIALECT_GROK: return p->tokens.n || p->api_keys.n ? NULL : "a token or an api_key";
 	case DIALECT_NOVELAI:
-		return *p->token || (*p->email && *p->password)
+		return p->tokens.n || (*p->email && *p->password)
 			       ? NULL
 			       : "a token, or an email and a password";
 	case DIALECT_PREVIEW:
@@ -56,12 +58,21 @@ verify_provider(struct loader *l, const struct table *t)
 	const char *lacking;
 
 	if (failed(t, "dialect") || failed(t, "api_key") || failed(t, "api_keys") ||
-	    failed(t, "token") || failed(t, "email") || failed(t, "password"))
+	    failed(t, "token") || failed(t, "tokens") || failed(t, "email") ||
+	    failed(t, "password"))
 		return;
 	lacking = credential_lacking(p);
 	if (lacking)
 		problem(l, t->origin, "[providers.%s]: the dialect %s needs %s", t->name,
 			config_dialect_name(p->dialect), lacking);
+	else if (p->dialect == DIALECT_GROK && !p->tokens.n && !failed(t, "base_url") &&
+		 !config_grok_is_official(p))
+		problem(l, where(t, table_value(t, "api_key")->source ? "api_key" : "api_keys"),
+			"[providers.%s]: an api_key is for xAI's API, which needs a base_url that "
+			"ends "
+			"in /v1, such as https://api.x.ai/v1; grok.com's page needs a token (or "
+			"tokens)",
+			t->name);
 }
 
 /* ---- models ---- */
@@ -108,7 +119,7 @@ verify_model(struct loader *l, const struct table *t)
 {
 	const struct model_conf *m = (const struct model_conf *)t->base;
 	struct nearest n;
-	char near[200];
+	char near[200], name[128];
 
 	for (size_t i = 0; i < m->aliases.n; i++) {
 		const struct model_conf *other = owner(l->c, m->aliases.v[i], m, i);
@@ -131,8 +142,10 @@ verify_model(struct loader *l, const struct table *t)
 	for (size_t i = 0; i < l->c->nproviders; i++)
 		nearest_try(&n, l->c->providers[i].name);
 	hint(n.best, near, sizeof(near));
+	utf8_clip(name, sizeof(name), m->provider, strlen(m->provider), 60);
+	scrub(name, NULL); /* a key in the wrong row */
 	problem(l, where(t, "provider"), "[models.\"%s\"] provider: there is no provider %s%s",
-		m->id, m->provider, near);
+		m->id, name, near);
 }
 
 /* ---- the rest ---- */

@@ -5,7 +5,7 @@
 #include "provider/provider.h"
 
 /*
- * A provider's keys in their order; a token, or the e-mail address of an account, is the only one; ""
+ * A provider's keys or tokens in their order; the e-mail address of an account, is the only one; ""
  * where none is needed.
  */
 void
@@ -14,13 +14,16 @@ key_turn_init(struct key_turn *t, const struct model_conf *m)
 	static const char *const none = "";
 	const struct provider_conf *p = m->provider_conf;
 
-	*t = (struct key_turn){ .model = m, .keys = (const char *const *)p->api_keys.v };
-	t->nkeys = p->api_keys.n < SLOT_KEYS_MAX ? (unsigned)p->api_keys.n : SLOT_KEYS_MAX;
-	if (t->nkeys && !provider_by_token(p))
+	const struct strings *of =
+		p->api_keys.n && !provider_by_token(p) ? &p->api_keys : &p->tokens;
+
+	*t = (struct key_turn){ .model = m, .keys = (const char *const *)of->v };
+	t->nkeys = of->n < SLOT_KEYS_MAX ? (unsigned)of->n : SLOT_KEYS_MAX;
+	if (t->nkeys)
 		return;
 	t->nkeys = 1;
-	t->keys = p->token ? (const char *const *)&p->token : &none;
-	if (p->email && *p->email && p->password && !**t->keys) {
+	t->keys = &none;
+	if (p->email && *p->email && p->password) {
 		t->keys = (const char *const *)&p->email;
 		t->password = p->password;
 	}

@@ -45,7 +45,7 @@ provider_mode(const struct model_conf *m, const struct image_conf *image)
 bool
 provider_by_token(const struct provider_conf *p)
 {
-	return p->dialect == DIALECT_GROK && *p->token && !grok_is_official(p);
+	return p->dialect == DIALECT_GROK && p->tokens.n && !grok_is_official(p);
 }
 
 const struct provider_driver *

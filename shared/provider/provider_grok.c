@@ -64,9 +64,7 @@ grok_caps_row(unsigned i)
 bool
 grok_is_official(const struct provider_conf *p)
 {
-	size_t n = strlen(p->base_url);
-
-	return p->api_keys.n && n > 3 && !strcmp(p->base_url + n - 3, "/v1");
+	return config_grok_is_official(p);
 }
 
 enum grok_mode

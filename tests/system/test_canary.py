@@ -609,8 +609,8 @@ def provider(**members):
     {"store": {"url": f"redis://{USER}:{WORD}@127.0.0.1:99999/0"}}, {"store": {"url": f"rediss://{USER}:{WORD}@127.0.0.1:1/0"}},
     {"store": {"url": f"mysql://{USER}:{WORD}@127.0.0.1/x"}}, {"store": {"url": f"redis://{USER}:{WORD}@127.0.0.1:1/x"}},
     {"store": {"url": f"redis://{USER}:{WORD}@127.0.0.1:1/0"}}, {"files": {"url": f"s3://{USER}:{WORD}@bucket"}},
-    {"server": {"public_url": f"https://{USER}:{WORD}@example.com/"}}, {"server": {"listen": KEY}}, {"api_key": KEY},
-    {"server": {"tls_key": KEY, "tls_certificate": KEY}}, {"models": {"m": {"provider": KEY}}}, {"auth": {"required": KEY}},
+    {"server": {"public_url": f"https://{USER}:{WORD}@example.com/"}}, {"server": {"listen": KEY}}, {"server": {"api_key": KEY}},
+    {"models": {"m": {"provider": KEY}}}, {"auth": {"required": KEY}},
     {"server": {"trusted_proxies": [KEY]}}, {"limits": {"json_bytes": KEY}}, {"server": {"cors_origins": [f"https://{USER}:{WORD}@a"]}},
 ], ids=str)
 def test_a_mistake_in_the_settings_is_told_without_the_secret(config):

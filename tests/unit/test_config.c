@@ -78,7 +78,7 @@ without_a_provider_there_is_the_preview(void **state)
 	assert_int_equal(m->provider_conf->dialect, DIALECT_PREVIEW);
 	assert_string_equal(m->upstream_model, "easel-preview");
 	assert_int_equal(m->provider_conf->api_keys.n, 0);
-	assert_string_equal(m->provider_conf->token, "");
+	assert_int_equal(m->provider_conf->tokens.n, 0);
 	assert_string_equal(m->provider_conf->base_url, "");
 }
 

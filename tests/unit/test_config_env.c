@@ -268,7 +268,7 @@ conventional_variables_work_without_a_file(void **state)
 		p = config_provider(box.c, row[i].provider);
 		assert_int_equal(p->dialect, row[i].dialect);
 		assert_string_equal(p->base_url, row[i].base_url);
-		assert_string_equal(p->api_keys.n ? p->api_keys.v[0] : p->token, "fake-1");
+		assert_string_equal(p->api_keys.n ? p->api_keys.v[0] : p->tokens.v[0], "fake-1");
 		assert_string_equal(box.c->defaults.image_model, row[i].model);
 		assert_ptr_equal(config_model(box.c, row[i].model)->provider_conf, p);
 		assert_string_equal(box.c->defaults.chat_model, "");

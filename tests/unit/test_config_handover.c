@@ -63,7 +63,7 @@ same_config(const struct config *a, const struct config *b)
 		assert_string_equal(p->ws_url, q->ws_url);
 		assert_string_equal(p->assets_url, q->assets_url);
 		same_strings(&p->api_keys, &q->api_keys);
-		assert_string_equal(p->token, q->token);
+		same_strings(&p->tokens, &q->tokens);
 		assert_string_equal(p->email, q->email);
 		assert_string_equal(p->password, q->password);
 		assert_string_equal(p->proxy, q->proxy);
@@ -94,7 +94,7 @@ a_snapshot_is_read_back_as_the_same(void **state)
 
 	(void)state;
 	load_full();
-	assert_string_equal(config_provider(box.c, "g")->token, "file:fake-token");
+	assert_string_equal(config_provider(box.c, "g")->tokens.v[0], "file:fake-token");
 	fd = config_snapshot(box.c, &box.e);
 	assert_true(fd >= 0);
 	first = box.c;
@@ -242,7 +242,7 @@ wipe_child(const char *file)
 		rc = 3;
 	}
 	if (!rc && (strcmp(config_provider(again, "p")->api_keys.v[0], "fake-own") != 0 ||
-		    strcmp(config_provider(again, "p")->token, "fake-named") != 0 ||
+		    strcmp(config_provider(again, "p")->tokens.v[0], "fake-named") != 0 ||
 		    strcmp(config_provider(again, "openai")->api_keys.v[0], "fake-openai") != 0))
 		rc = 4;
 	/* And a new value, set since, is the one that counts. */

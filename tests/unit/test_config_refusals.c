@@ -203,7 +203,21 @@ static const struct row providers[] = {
 	{ "[providers.p]\ndialect = \"modelscope\"\napi_keys = [\"a\"]\n", NULL },
 	{ "[providers.p]\ndialect = \"grok\"\n", "the dialect grok needs a token or an api_key\n" },
 	{ "[providers.p]\ndialect = \"grok\"\ntoken = \"t\"\n", NULL },
-	{ "[providers.p]\ndialect = \"grok\"\napi_key = \"t\"\n", NULL },
+	{ "[providers.p]\ndialect = \"grok\"\ntokens = [\"t\", \"u\"]\n", NULL },
+	{ "[providers.p]\ndialect = \"grok\"\ntokens = []\n", "needs a token or an api_key\n" },
+	{ "[providers.p]\ndialect = \"grok\"\ntoken = \"t\"\ntokens = [\"u\"]\n",
+	  ":4: [providers.p] has both token and tokens\n" },
+	/* xAI's key is no cookie of grok.com's. */
+	{ "[providers.p]\ndialect = \"grok\"\napi_key = \"t\"\n",
+	  ":3: [providers.p]: an api_key is for xAI's API, which needs a base_url that ends in "
+	  "/v1" },
+	{ "[providers.p]\ndialect = \"grok\"\napi_keys = [\"t\"]\nbase_url = "
+	  "\"https://api.x.ai\"\n",
+	  ":3: [providers.p]: an api_key is for xAI's API" },
+	{ "[providers.p]\ndialect = \"grok\"\napi_key = \"t\"\ntoken = \"t\"\n", NULL },
+	{ "[providers.p]\ndialect = \"grok\"\napi_key = \"t\"\n"
+	  "base_url = \"https://api.x.ai/v1\"\n",
+	  NULL },
 	{ "[providers.p]\ndialect = \"novelai\"\n", "needs a token, or an email and a password\n" },
 	{ "[providers.p]\ndialect = \"novelai\"\nemail = \"a@b.c\"\n", "needs a token, or" },
 	{ "[providers.p]\ndialect = \"novelai\"\npassword = \"x\"\n", "needs a token, or" },

@@ -169,8 +169,8 @@ static void
 the_door_follows_from_the_settings_alone(void **state)
 {
 	char base[] = "https://api.x.ai/v1", page[] = "https://grok.com", key[] = "xai-0",
-	     token[] = "t", none[] = "";
-	char *keys[] = { key };
+	     token[] = "t";
+	char *keys[] = { key }, *tokens[] = { token };
 	const struct {
 		struct provider_conf p;
 		bool ws;
@@ -178,28 +178,23 @@ the_door_follows_from_the_settings_alone(void **state)
 		const char *said;
 		bool by_token;
 	} rows[] = {
-		{ { .base_url = base, .api_keys = { keys, 1 }, .token = none },
+		{ { .base_url = base, .api_keys = { keys, 1 } },
 		  true,
 		  GROK_OFFICIAL,
 		  "http",
 		  false },
-		{ { .base_url = base, .api_keys = { keys, 1 }, .token = token },
+		{ { .base_url = base, .api_keys = { keys, 1 }, .tokens = { tokens, 1 } },
 		  false,
 		  GROK_OFFICIAL,
 		  "http",
 		  false },
-		{ { .base_url = base, .token = token }, true, GROK_WS, "ws", true },
-		{ { .base_url = page, .api_keys = { keys, 1 }, .token = none },
-		  true,
-		  GROK_WS,
-		  "ws",
-		  false },
-		{ { .base_url = page, .api_keys = { keys, 1 }, .token = token },
+		{ { .base_url = base, .tokens = { tokens, 1 } }, true, GROK_WS, "ws", true },
+		{ { .base_url = page, .api_keys = { keys, 1 }, .tokens = { tokens, 1 } },
 		  true,
 		  GROK_WS,
 		  "ws",
 		  true },
-		{ { .base_url = page, .token = token }, false, GROK_HTTP, "http", true },
+		{ { .base_url = page, .tokens = { tokens, 1 } }, false, GROK_HTTP, "http", true },
 	};
 
 	(void)state;

@@ -397,7 +397,6 @@ sources_go_as_data_urls(void **state)
 		struct provider_conf p = { .name = name,
 					   .dialect = DIALECT_GROK,
 					   .base_url = base,
-					   .token = none,
 					   .proxy = none,
 					   .api_keys = { keys, 1 } };
 		AUTO_PTR(box) b = box_new(1);
@@ -451,7 +450,7 @@ sources_and_masks_are_refused_where_nobody_takes_them(void **state)
 						   .dialect = DIALECT_GROK,
 						   .base_url = base,
 						   .ws_url = base,
-						   .token = key,
+						   .tokens = { keys, 1 },
 						   .proxy = none,
 						   .api_keys = { keys, rows[i].official } };
 			struct image_conf image = { .image_ws = ws };
