@@ -82,12 +82,12 @@ X(ERR_TOO_LONG, 400, "invalid_request_error", "string_above_max_length", PARTY_C
   "Shorten '{param}'.", "请缩短“{param}”。", NULL) \
 X(ERR_MODEL_NOT_FOUND, 404, "invalid_request_error", "model_not_found", PARTY_CLIENT, 0, \
   "The model {found} does not exist here.{about}", "这里没有模型 {found}。{about}", \
-  "GET /v1/models lists the models there are.", "可用 GET /v1/models 查看所有模型。", "easel models") \
+  "GET /v1/models lists the models there are.", "可用 GET /v1/models 查看所有模型。", NULL) \
 X(ERR_MODEL_NOT_IMAGE, 400, "invalid_request_error", "model_not_image", PARTY_CLIENT, 0, \
   "The model {found} is a chat model; this endpoint makes images. Image models here: {expected}.", \
   "模型 {found} 是聊天模型，而此接口用于生成图片。可用的图片模型：{expected}。", \
   "Send an image model, or send this model to /v1/chat/completions.", \
-  "请改用图片模型，或将该模型发送到 /v1/chat/completions。", "easel models") \
+  "请改用图片模型，或将该模型发送到 /v1/chat/completions。", NULL) \
 X(ERR_ENDPOINT, 404, "invalid_request_error", "endpoint_not_found", PARTY_CLIENT, 0, \
   "There is no such endpoint: {found}.{about}", "没有这个接口：{found}。{about}", \
   "{expected}", "{expected}", NULL) \
@@ -152,7 +152,7 @@ X(ERR_STOPPING, 503, "server_error", "shutting_down", PARTY_GATEWAY, 1, \
 X(ERR_HANDLER_DOWN, 503, "server_error", "handler_down", PARTY_WEB_SERVER, 1, \
   "The program behind this path does not answer.", "该路径对应的程序没有响应。", \
   "Try again in a second; the operator finds the reason in Easel's log.", \
-  "请稍后重试；管理员可在 Easel 日志中查看原因。", "easel doctor") \
+  "请稍后重试；管理员可在 Easel 日志中查看原因。", "easel config check") \
 X(ERR_HANDLER_CRASHED, 500, "server_error", "handler_crashed", PARTY_GATEWAY, 0, \
   "The program that served this request ended before it answered. If the request had reached a " \
   "provider, it may have been billed.", \
@@ -162,7 +162,7 @@ X(ERR_HANDLER_TIMEOUT, 504, "server_error", "handler_timeout", PARTY_WEB_SERVER,
   "The web server gave up waiting for the program behind this path.", \
   "Web 服务器等待该路径对应的程序超时。", \
   "Report the request id to the operator: a web-server timeout is shorter than Easel's deadline.", \
-  "请将 request id 告知管理员：Web 服务器的超时短于 Easel 的期限。", "easel doctor") \
+  "请将 request id 告知管理员：Web 服务器的超时短于 Easel 的期限。", "easel config check") \
 X(ERR_STORAGE_FULL, 507, "server_error", "storage_full", PARTY_GATEWAY, 0, \
   "There is no room to store a picture: {about}.", "没有存放图片的空间：{about}。", \
   "The operator frees space or lowers [files] max_bytes.", "请管理员清理空间或调整 [files] max_bytes。", \
@@ -170,7 +170,7 @@ X(ERR_STORAGE_FULL, 507, "server_error", "storage_full", PARTY_GATEWAY, 0, \
 X(ERR_STORE, 503, "server_error", "store_unavailable", PARTY_GATEWAY, 1, \
   "The store does not answer.", "存储不可用。", \
   "Try again; the operator finds the reason in Easel's log.", "请重试；管理员可在 Easel 日志中查看原因。", \
-  "easel db check") \
+  "easel db migrate") \
 X(ERR_SCHEMA_MISSING, 503, "server_error", "schema_missing", PARTY_GATEWAY_CONFIG, 0, \
   "The store lacks the table '{about}'.", "存储中缺少表“{about}”。", \
   "Create it.", "请创建该表。", "easel db migrate") \
@@ -204,7 +204,7 @@ X(ERR_UP_AUTH, 502, "upstream_error", "upstream_auth_failed", PARTY_PROVIDER_CRE
   "{provider} refused the gateway's credential (HTTP {status}).{about}{said}", \
   "{provider} 拒绝了网关的凭据（HTTP {status}）。{about}{said}", \
   "Your own key is fine. The operator must mend the provider's key.", \
-  "您的密钥没有问题。请管理员更换供应商密钥。", "easel providers test {provider}") \
+  "您的密钥没有问题。请管理员更换供应商密钥。", "easel config show --origin") \
 X(ERR_OWN_CREDENTIAL, 401, "invalid_request_error", "provider_credential_refused", PARTY_CLIENT, 0, \
   "{provider} refused the token, or the e-mail address and password, that came with the task (HTTP {status}).{said}", \
   "{provider} 拒绝了任务所附的令牌或邮箱和密码（HTTP {status}）。{said}", \
@@ -215,7 +215,7 @@ X(ERR_UP_CHALLENGE, 502, "upstream_error", "upstream_challenge_page", PARTY_PROV
   "connection. That says nothing about the credential.", \
   "{provider} 以网页（HTTP {status}）而非 JSON 应答：其边缘节点拒绝了连接。这与凭据是否有效无关。", \
   "Check the provider's base_url and whether it may be reached from this address.", \
-  "请检查该供应商的 base_url 以及本机地址是否允许访问。", "easel providers test {provider}") \
+  "请检查该供应商的 base_url 以及本机地址是否允许访问。", "easel config show --origin") \
 X(ERR_UP_QUOTA, 502, "upstream_error", "upstream_quota_exhausted", PARTY_PROVIDER_CREDENTIAL, 0, \
   "The operator's account at {provider} has no credit or quota left (HTTP {status}).{about}{said}", \
   "管理员在 {provider} 的账户余额或配额已用尽（HTTP {status}）。{about}{said}", \
@@ -240,13 +240,13 @@ X(ERR_UP_NOT_FOUND, 502, "upstream_error", "upstream_not_found", PARTY_GATEWAY_C
   "{provider} does not know the model or the path (HTTP {status}).{said}", \
   "{provider} 不认识该模型或路径（HTTP {status}）。{said}", \
   "The operator checks the provider's base_url and the model's upstream_model.", \
-  "请管理员检查供应商的 base_url 和模型的 upstream_model。", "easel providers test {provider}") \
+  "请管理员检查供应商的 base_url 和模型的 upstream_model。", "easel config show --origin") \
 X(ERR_UP_MOVED, 502, "upstream_error", "upstream_moved", PARTY_GATEWAY_CONFIG, 0, \
   "{provider} no longer answers at the configured address (HTTP {status}).{said}", \
   "{provider} 已不再通过所配置的地址提供服务（HTTP {status}）。{said}", \
   "The operator sets this provider's base_url to the present address; NovelAI's is https://image.novelai.net.", \
   "请管理员将该供应商的 base_url 改为当前地址；NovelAI 的地址是 https://image.novelai.net。", \
-  "easel providers test {provider}") \
+  "easel config show --origin") \
 X(ERR_UP_FAILED, 502, "upstream_error", "upstream_failed", PARTY_PROVIDER, 0, \
   "{provider} failed (HTTP {status}).{said}", "{provider} 出错（HTTP {status}）。{said}", \
   "Try again later, or another model.", "请稍后重试或更换模型。", NULL) \

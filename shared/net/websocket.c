@@ -21,6 +21,8 @@ websocket_wait(struct websocket *ws, short events, const struct deadline *d, str
 		int64_t left_ms = deadline_left_ms(d), ping_ms;
 
 		tick();
+		if (ws->opening && tick_forsaken())
+			return err_set(e, ERR_GONE, "%s", "");
 		if (left_ms <= 0)
 			return err_set(e, ERR_DEADLINE, "waiting for the answer of %s",
 				       ws->provider);

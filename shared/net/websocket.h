@@ -23,7 +23,7 @@
 struct websocket;
 
 struct websocket_req {
-	const char *url;            /* "wss://host/path", "ws://…": the operator's own, any address */
+	const char *url; /* "wss://host/path", "ws://…": the operator's own, any address */
 	const char *const *headers; /* "Name: value", NULL at the end */
 	const char *proxy;          /* "" or NULL: none */
 	int64_t connect_timeout_ms; /* 0: the deadline's alone */
@@ -34,11 +34,11 @@ struct websocket_req {
  * 0: *out is open.  Or 0 with *out NULL: the server answered the handshake with something else than 101:
  * *head is what it said, *refusal the beginning of its body (up to refusal->max).
  * -1: as upstream_call() says of an exchange that did not come to an answer; ERR_UP_GARBAGE, a 101 that
- * is none.  Nothing can have been bought.
+ * is none; ERR_GONE, nobody waits for it any more (base/tick.h).  Nothing can have been bought.
  */
-int websocket_open(struct websocket **out, const struct websocket_req *rq,
-		   struct upstream_head *head, struct buf *refusal, const struct deadline *d,
-		   struct ledger *ledger, struct err *e);
+int
+websocket_open(struct websocket **out, const struct websocket_req *rq, struct upstream_head *head,
+	       struct buf *refusal, const struct deadline *d, struct ledger *ledger, struct err *e);
 
 /* Says goodbye when it is open still, and closes it. */
 void websocket_free(struct websocket *ws);

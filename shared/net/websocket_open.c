@@ -185,13 +185,15 @@ on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 static int
 on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
 {
-	(void)arg;
+	struct websocket *ws = arg;
+
 	(void)down_total;
 	(void)down;
 	(void)up_total;
 	(void)up;
 	tick();
-	return 0;
+	ws->forsaken = tick_forsaken();
+	return ws->forsaken;
 }
 
 static int
@@ -221,6 +223,7 @@ connect_only(struct websocket *ws, const struct websocket_req *rq, const struct 
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	SET(CURLOPT_NOPROGRESS, 0L);
 	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+	SET(CURLOPT_XFERINFODATA, ws);
 	SET(CURLOPT_SSL_CTX_FUNCTION, ws->store ? on_tls : NULL);
 	SET(CURLOPT_SSL_CTX_DATA, ws);
 #undef SET
@@ -260,6 +263,7 @@ connect_now(struct websocket *ws, const struct websocket_req *rq, const struct u
 	if (rc == CURLE_OK)
 		rc = curl_easy_getinfo(ws->easy, CURLINFO_ACTIVESOCKET, &ws->fd);
 	x.tls_us = ws->tls_us;
+	x.forsaken = ws->forsaken;
 	exchange_book(&x, rc);
 	if (rc == CURLE_OK)
 		return 0;
@@ -324,6 +328,7 @@ websocket_open(struct websocket **out, const struct websocket_req *rq, struct up
 	    asprintf(&http, "http%s", strncasecmp(rq->url, "ws", 2) ? rq->url : rq->url + 2) < 0)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	ws->provider = rq->provider;
+	ws->opening = true;
 	ws->close_code = 1005;
 	if (upstream_url_read(&u, http, UPSTREAM_TRUSTED, NULL, e) < 0)
 		return websocket_sign(ws, "provider.connect", e);
@@ -332,6 +337,7 @@ websocket_open(struct websocket **out, const struct websocket_req *rq, struct up
 	start_us = clock_us();
 	rc = shake_hands(ws, rq, u.parsed, head, refusal, &refused, d, e);
 	ledger->us[LEDGER_PROVIDER] += clock_us() - start_us;
+	ws->opening = false;
 	if (rc < 0 || (!refused && websocket_frames_init(ws, e) < 0))
 		return websocket_sign(ws, "provider.wait", e);
 	if (!refused)

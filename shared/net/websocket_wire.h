@@ -33,6 +33,8 @@ struct websocket {
 	size_t control_len;
 	int close_code;
 	bool closed, broken;
+	bool opening;    /* nothing is bought yet */
+	bool forsaken;   /* … and nobody waits for it any more */
 	int64_t ping_us; /* when the next one is due */
 	const struct deadline *d;
 };

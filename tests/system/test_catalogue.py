@@ -84,3 +84,15 @@ def test_the_page_of_errors_has_each_code_once():
     page = explain("--markdown")
     for code in catalogue():
         assert page.count(f"## `{code}`\n") == 1
+
+
+@pytest.mark.parametrize("code", sorted(catalogue()))
+def test_the_command_that_mends_it_exists(code):
+    command = json.loads(explain(code, "--json"))["command"]
+    if command:
+        words = [w for w in command.split() if re.fullmatch("[a-z]+", w)]
+        assert words[0] == "easel" and len(words) > 1 and "{" not in command, command
+        done = subprocess.run([EASEL, *words[1:], "--help"], capture_output=True, text=True, env=clean_environment())
+        assert done.returncode == 0 and words[-1] in done.stdout, command
+        for option in re.findall("--[a-z]+", command):
+            assert option in done.stdout, command

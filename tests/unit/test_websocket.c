@@ -604,6 +604,47 @@ other_duties_go_on_while_it_waits(void **state)
 	wire_stop(&w);
 }
 
+static void
+leave(void *self)
+{
+	((struct tick *)self)->forsaken = true;
+}
+
+static void
+an_opening_that_nobody_waits_for_ends(void **state)
+{
+	static const char *const schemes[] = { "ws",
+					       "wss" }; /* in the handshake; while it connects */
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct tick t = { .fn = leave, .self = &t, .every_us = 100000 };
+		struct deadline d = deadline_in_ms(WAIT_MS);
+		struct buf refusal = BUF_INIT(100);
+		struct websocket *ws = NULL;
+		struct upstream_head head;
+		struct ledger ledger = { 0 };
+		int64_t start_us = clock_us();
+		struct websocket_req rq;
+		char url[80];
+		struct err e = { 0 };
+		struct wire w;
+
+		wire_start(&w, serve_nothing, NULL);
+		rq = request(&w);
+		(void)snprintf(url, sizeof(url), "%s%.60s/listen", schemes[i], w.url + 4);
+		rq.url = url;
+		(void)tick_set(&t);
+		t.next_us = clock_us() + 200000;
+		assert_int_equal(websocket_open(&ws, &rq, &head, &refusal, &d, &ledger, &e), -1);
+		(void)tick_set(NULL);
+		assert_int_equal(e.kind, ERR_GONE);
+		assert_false(e.may_have_been_billed);
+		assert_in_range((clock_us() - start_us) / 1000, 100, WAIT_MS / 2);
+		wire_stop(&w);
+	}
+}
+
 /* ---- size ---- */
 
 static void
@@ -701,6 +742,7 @@ main(void)
 		cmocka_unit_test(deadlines_hold_in_every_wait),
 		cmocka_unit_test(after_a_deadline_it_goes_on_where_it_was),
 		cmocka_unit_test(other_duties_go_on_while_it_waits),
+		cmocka_unit_test(an_opening_that_nobody_waits_for_ends),
 		cmocka_unit_test(the_largest_message_costs_no_memory),
 	};
 
