@@ -114,6 +114,17 @@ check_sources(const struct image_request *rq, const struct image_caps *caps, str
 	}
 	if (rq->mask && !caps->mask)
 		return cannot(e, "mask", "this model takes no mask");
+	for (unsigned i = 0; caps->source_bytes_max && i < rq->nsources; i++) {
+		char param[24];
+
+		if (rq->sources[i].bytes <= caps->source_bytes_max)
+			continue;
+		(void)snprintf(param, sizeof(param), rq->nsources > 1 ? "image[%u]" : "image", i);
+		(void)snprintf(expected, sizeof(expected), "at most %llu bytes with this model",
+			       (unsigned long long)caps->source_bytes_max);
+		return err_field(e, ERR_VALUE, param, expected, "%llu bytes",
+				 (unsigned long long)rq->sources[i].bytes);
+	}
 	return 0;
 }
 

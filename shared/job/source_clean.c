@@ -1,106 +1,76 @@
 #include "job/source_clean.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "files/imaging.h"
+#include "job/source_keep.h"
 
-#define BLOCKS_MAX 4096 /* a picture of more chunks than that is written anew */
-#define XMP_KEY    "XML:com.adobe.xmp"
-
-static uint32_t
-big(const unsigned char *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static uint32_t
-little(const unsigned char *p)
-{
-	return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
-}
-
-/* Fills out with n bytes at `at`; false: there are not so many. */
-static bool
-look(const struct source *s, uint64_t at, unsigned char *out, size_t n)
-{
-	struct err ignored;
-	size_t got;
-
-	return source_read(s, at, out, n, &got, &ignored) == 0 && got == n;
-}
-
-/* Chunks of length, type, data, checksum. */
-static bool
-png_tells(const struct source *s)
-{
-	unsigned char h[8 + sizeof(XMP_KEY) - 1];
-	uint64_t at = 8;
-
-	for (int i = 0; i < BLOCKS_MAX; i++) {
-		if (!look(s, at, h, 8))
-			return true;
-		if (!memcmp(h + 4, "eXIf", 4))
-			return true;
-		if (!memcmp(h + 4, "iTXt", 4) && look(s, at, h, sizeof(h)) &&
-		    !memcmp(h + 8, XMP_KEY, sizeof(XMP_KEY) - 1))
-			return true;
-		if (!memcmp(h + 4, "IEND", 4))
-			return false;
-		at += 12 + (uint64_t)big(h);
-	}
-	return true;
-}
-
-/* Segments of marker and length, up to the first scan. */
-static bool
-jpeg_tells(const struct source *s)
-{
-	unsigned char h[4];
-	uint64_t at = 2;
-
-	for (int i = 0; i < BLOCKS_MAX; i++) {
-		if (!look(s, at, h, 4) || h[0] != 0xff)
-			return true;
-		if (h[1] == 0xff) { /* fill */
-			at++;
-			continue;
-		}
-		if (h[1] == 0xe1 || h[1] == 0xed)
-			return true;
-		if (h[1] == 0xda)
-			return false;
-		at += 2 + (uint64_t)(h[2] << 8 | h[3]);
-	}
-	return true;
-}
-
-/* RIFF chunks of type, length, data, padded to an even length. */
-static bool
-webp_tells(const struct source *s)
-{
-	unsigned char h[8];
-	uint64_t at = 12;
-
-	for (int i = 0; i < BLOCKS_MAX; i++) {
-		if (at + 8 > s->bytes)
-			return false;
-		if (!look(s, at, h, 8) || !memcmp(h, "EXIF", 4) || !memcmp(h, "XMP ", 4))
-			return true;
-		at += 8 + (uint64_t)little(h + 4) + (little(h + 4) & 1);
-	}
-	return true;
-}
+#define BLOCK          65536
+#define RIFF_LENGTH_AT 4
+#define VP8X_FLAGS_AT  20            /* where the first chunk is VP8X */
+#define VP8X_METADATA  (0x04 | 0x08) /* XMP, EXIF */
 
 bool
 source_tells(const struct source *s)
 {
-	switch (s->type) {
-	case PICTURE_PNG: return png_tells(s);
-	case PICTURE_JPEG: return jpeg_tells(s);
-	case PICTURE_WEBP: return webp_tells(s);
-	case PICTURE_NONE: break;
+	struct keep k;
+
+	return s->type != PICTURE_NONE && (!source_keep(s, &k) || k.bytes < s->bytes);
+}
+
+/* A WebP's head says how long it is and what is in it. */
+static void
+mend_riff(unsigned char *p, size_t n, uint64_t bytes)
+{
+	for (int i = 0; i < 4; i++)
+		p[RIFF_LENGTH_AT + i] = (unsigned char)((bytes - 8) >> (8 * i));
+	if (n > VP8X_FLAGS_AT && !memcmp(p + 12, "VP8X", 4))
+		p[VP8X_FLAGS_AT] &= (unsigned char)~VP8X_METADATA;
+}
+
+static int
+copy_part(struct intake *in, const struct source *s, const struct keep *k, unsigned part,
+	  unsigned char *block, struct err *e)
+{
+	uint64_t at = k->part[part].at, end = at + k->part[part].n;
+
+	while (at < end) {
+		size_t want = end - at < BLOCK ? (size_t)(end - at) : BLOCK, n;
+
+		if (source_read(s, at, block, want, &n, e) < 0)
+			return -1;
+		if (!n)
+			return err_set(e, ERR_INTERNAL, "an input picture's file is too short");
+		if (at == 0 && s->type == PICTURE_WEBP)
+			mend_riff(block, n, k->bytes);
+		if (intake_bytes(in, block, n, e) < 0)
+			return -1;
+		at += n;
 	}
-	return false;
+	return 0;
+}
+
+static int
+copy_kept(struct filestore *fs, const struct source *s, const struct keep *k, const char *param,
+	  struct source *out, struct err *e)
+{
+	unsigned char *block = malloc(BLOCK);
+	struct intake in;
+	int rc;
+
+	if (!block)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	rc = intake_begin(&in, fs, param, e);
+	if (rc == 0) {
+		for (unsigned i = 0; rc == 0 && i < k->parts; i++)
+			rc = copy_part(&in, s, k, i, block, e);
+		if (rc == 0)
+			rc = intake_end(&in, out, e);
+		intake_done(&in);
+	}
+	free(block);
+	return rc;
 }
 
 int
@@ -109,11 +79,20 @@ source_clean(struct filestore *fs, struct source *s, unsigned n, const char *par
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct source clean = { 0 };
+		struct keep k;
+		bool followed;
 
-		if (!source_tells(&s[i]))
+		if (s[i].type == PICTURE_NONE)
 			continue;
-		if (imaging_strip(fs, &s[i], param, &clean, d, e) < 0)
+		followed = source_keep(&s[i], &k);
+		if (followed && k.bytes == s[i].bytes)
+			continue;
+		if (followed && k.upright) {
+			if (copy_kept(fs, &s[i], &k, param, &clean, e) < 0)
+				return -1;
+		} else if (imaging_strip(fs, &s[i], param, &clean, d, e) < 0) {
 			return -1;
+		}
 		source_done(&s[i]);
 		s[i] = clean;
 	}

@@ -67,9 +67,14 @@ row(FILE *out, const struct image_caps *caps)
 	(void)fprintf(out, "- Prompt: at most %u characters\n", caps->prompt_max);
 	(void)fprintf(out, "- Pictures in one call: %u; more are several calls\n", caps->n_max);
 	if (caps->sources_max)
-		(void)fprintf(out, "- Edits: up to %u input picture%s, %s a mask\n",
+		(void)fprintf(out, "- Edits: up to %u input picture%s, %s a mask",
 			      caps->sources_max, caps->sources_max > 1 ? "s" : "",
 			      caps->mask ? "with" : "without");
+	if (caps->sources_max && caps->source_bytes_max)
+		(void)fprintf(out, ", each of at most %llu MiB",
+			      (unsigned long long)caps->source_bytes_max >> 20);
+	if (caps->sources_max)
+		(void)fprintf(out, "\n");
 	else
 		(void)fprintf(out, "- Edits: refused\n");
 	(void)fprintf(out, "- In a stream: %s\n",

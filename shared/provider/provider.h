@@ -23,17 +23,19 @@
  * GET /v1/models/{id} and docs/providers.md.
  */
 struct image_caps {
-	const char *family;   /* for people: "GPT image models" */
-	unsigned keeps;       /* PARAM_BIT()s that are passed on, as they are or in the provider's words */
-	unsigned n_max;       /* pictures in one call; more is several calls or a refusal */
-	uint32_t prompt_max;  /* characters */
-	unsigned sources_max; /* pictures to start from; 0: an edit is refused with 400 */
-	bool mask;            /* a mask is honoured; else refused with 400 */
-	bool partials;        /* the provider sends partial pictures (partial_images is kept then);
+	const char *family; /* for people: "GPT image models" */
+	unsigned
+		keeps; /* PARAM_BIT()s that are passed on, as they are or in the provider's words */
+	unsigned n_max;            /* pictures in one call; more is several calls or a refusal */
+	uint32_t prompt_max;       /* characters */
+	unsigned sources_max;      /* pictures to start from; 0: an edit is refused with 400 */
+	uint64_t source_bytes_max; /* of one of them; 0: as many as are taken in */
+	bool mask;                 /* a mask is honoured; else refused with 400 */
+	bool partials;     /* the provider sends partial pictures (partial_images is kept then);
 	                         else a stream has none */
-	bool b64_default;     /* response_format default is b64_json (GPT image models) */
-	const char *sizes;    /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
-	const char *mapped;   /* for people: "size→aspect_ratio; n→several calls"; NULL: nothing is */
+	bool b64_default;  /* response_format default is b64_json (GPT image models) */
+	const char *sizes; /* for people: "1024x1024, 1536x1024, 1024x1536, auto" */
+	const char *mapped; /* for people: "size→aspect_ratio; n→several calls"; NULL: nothing is */
 };
 
 /* One call for pictures: what goes in, what comes out.  What comes out is zero before. */
@@ -42,8 +44,9 @@ struct image_call {
 	const struct provider_conf *provider;
 	const char *model;      /* the provider's name for it */
 	const char *credential; /* the one to use; "" when the dialect needs none */
-	const char *password;   /* not NULL: the credential is an e-mail address, this its password */
-	const struct image_conf *image; /* the switches of the dialect grok; NULL: others need none */
+	const char *password; /* not NULL: the credential is an e-mail address, this its password */
+	const struct image_conf
+		*image; /* the switches of the dialect grok; NULL: others need none */
 	struct filestore *files;
 	struct deadline deadline;
 	struct ledger *ledger;
@@ -69,7 +72,8 @@ struct image_call {
 	int64_t usage_input_text, usage_input_image;
 	char background[16], quality[16]; /* as the provider said; "" */
 	int64_t quota_left; /* calls that the credential has left today; -1: not said */
-	const char *mode;   /* how it was asked, "ws" or "http", where a dialect has several; NULL: one */
+	const char *
+		mode; /* how it was asked, "ws" or "http", where a dialect has several; NULL: one */
 };
 
 /* Frees what a call collected; its pictures stay stored. */

@@ -28,6 +28,7 @@ static const struct image_caps caps_of[] = {
 			      .n_max = 10,
 			      .prompt_max = 32000,
 			      .sources_max = 3,
+			      .source_bytes_max = 10 << 20,
 			      .sizes = "any: the nearest aspect ratio at 1k, 1.5k or 2k",
 			      .mapped = "size→aspect_ratio and resolution; pictures as base64" },
 	[FAMILY_PAGE] = { .family = "grok-imagine-1.0 and others of grok.com",

@@ -14,13 +14,13 @@ import zlib
 
 import pytest
 
-from sim.pictures import GIF, HTML, SVG, chunk, jpeg, png, segment, serial_of, webp
+from sim.pictures import GIF, HTML, SVG, bare, chunk, jpeg, noise, png, segment, serial_of, webp
 from support import BUILD, SLOW, Watch, expect_error, merge, raw, sim_config, wait_until
 
 PATH = "/v1/images/edits"
 BOUNDARY = "----formdata-undici-062471767609"
-PNG, JPEG, WEBP = png(900001, 64, 48), jpeg(900002, 64, 48), webp(900003, 64, 48)
-MASK = png(900004, 64, 48, None, True)
+PNG, JPEG, WEBP = bare(png(900001, 64, 48)), bare(jpeg(900002, 64, 48)), bare(webp(900003, 64, 48))
+MASK = bare(png(900004, 64, 48, None, True))
 KINDS = {"image/png": PNG, "image/jpeg": JPEG, "image/webp": WEBP}
 
 
@@ -122,13 +122,57 @@ def test_a_part_goes_on_as_what_it_is_not_as_what_it_is_called(easel, watch, kin
     assert part["sha256"] == sha(KINDS[kind])
 
 
+def full(n):
+    """A PNG with so many bytes of pixels, or what would be if anybody looked: not a byte of it can be left out."""
+    return bare(png(900005, 64, 48, idat=noise(n)))
+
+
+def riff(picture, *chunks):
+    """The WebP with further chunks, each of type and data."""
+    body = picture[8:] + b"".join(k + struct.pack("<I", len(d)) + d + b"\0" * (len(d) & 1) for k, d in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+EXTENDED = b"VP8X" + struct.pack("<IB3s", 10, 0x04, b"") + struct.pack("<I", 63)[:3] + struct.pack("<I", 47)[:3]
+SEED = b'{"prompt": "a panda", "seed": 1, "Software": "NovelAI"}'
 XMP = b"XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta/>"
 TELLING = {  # where a photograph says where it was taken: behind the signature and the first block
     "png": PNG[:33] + chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0\0\0\0\0") + PNG[33:],
-    "png-xmp": PNG[:33] + chunk(b"iTXt", XMP) + PNG[33:],
     "jpeg": JPEG[:2] + segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0") + JPEG[2:],
-    "jpeg-iptc": JPEG[:2] + segment(0xED, b"Photoshop 3.0\0" + bytes(12)) + JPEG[2:],
+    "jpeg-last": JPEG[:2] + segment(0xFE, b"a") + segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0") + JPEG[2:],
+    "webp": riff(WEBP, (b"EXIF", b"MM\0*\0\0\0\x08\0\0\0\0\0\0")),
 }
+PROFILE = chunk(b"iCCP", b"a\0\0" + zlib.compress(b"profile"))
+ICC = segment(0xE2, b"ICC_PROFILE\0\1\1profile")
+# with: without.  Not a pixel changes, and the colours stay.
+SPEAKING = {
+    "png-text": (PNG[:33] + chunk(b"tEXt", b"Comment\0" + SEED) + PNG[33:], PNG),
+    "png-compressed": (PNG[:33] + chunk(b"zTXt", b"Comment\0\0" + zlib.compress(SEED)) + PNG[33:], PNG),
+    "png-text-last": (PNG[:-12] + chunk(b"iTXt", b"Comment\0\0\0\0\0" + SEED) + PNG[-12:], PNG),
+    "png-xmp": (PNG[:33] + chunk(b"iTXt", XMP) + PNG[33:], PNG),
+    "png-time": (PNG[:33] + chunk(b"tIME", bytes(7)) + chunk(b"caBX", SEED) + PNG[33:], PNG),
+    "png-behind": (PNG + b"\n", PNG),
+    "png-profile": (PNG[:33] + PROFILE + chunk(b"tEXt", b"Comment\0" + SEED) + PNG[33:], PNG[:33] + PROFILE + PNG[33:]),
+    "png-serial": (png(900001, 64, 48), PNG),
+    "jpeg-comment": (JPEG[:2] + segment(0xFE, SEED) + JPEG[2:], JPEG),
+    "jpeg-iptc": (JPEG[:2] + segment(0xED, b"Photoshop 3.0\0" + bytes(12)) + JPEG[2:], JPEG),
+    "jpeg-xmp": (JPEG[:2] + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>") + JPEG[2:], JPEG),
+    "jpeg-others": (JPEG[:2] + segment(0xEB, b"JP" + SEED) + segment(0xE2, b"MPF\0" + bytes(20)) + JPEG[2:], JPEG),
+    "jpeg-profile": (JPEG[:2] + ICC + segment(0xFE, SEED) + JPEG[2:], JPEG[:2] + ICC + JPEG[2:]),
+    "jpeg-behind": (JPEG + b"\0\0", JPEG),
+    "webp-xmp": (riff(WEBP[:12] + EXTENDED + WEBP[12:], (b"XMP ", SEED)),
+                 riff(WEBP[:12] + EXTENDED.replace(b"\x04", b"\0") + WEBP[12:])),
+    "webp-others": (riff(WEBP, (b"seed", SEED)), WEBP),
+}
+
+
+@pytest.mark.parametrize("kind", SPEAKING)
+def test_what_a_picture_says_beside_itself_is_left_out(easel, watch, kind):
+    given, wanted = SPEAKING[kind]
+    answer = send(easel, file(data=given), ("prompt", "a panda"))
+    assert answer.status == 200, answer
+    part, = files_of(sent(watch))
+    assert (part["bytes"], part["sha256"]) == (len(wanted), sha(wanted))
 
 
 @pytest.mark.parametrize("kind", TELLING)
@@ -136,8 +180,8 @@ def test_what_a_photograph_tells_about_its_maker_is_left_out(easel, watch, kind)
     answer = send(easel, file(data=TELLING[kind]), ("prompt", "a panda"))
     assert answer.status == 200, answer
     part, = files_of(sent(watch))
-    assert part["sha256"] not in (sha(TELLING[kind]), sha(PNG), sha(JPEG)), "written anew"
-    assert part["type"] == ("image/png" if kind.startswith("png") else "image/jpeg")
+    assert part["sha256"] not in (sha(TELLING[kind]), sha(PNG), sha(JPEG), sha(WEBP)), "written anew"
+    assert part["type"] == "image/" + kind.partition("-")[0]
 
 
 @pytest.mark.parametrize("names", [["image[]", "image[]", "image[]"], ["image", "image", "image"],
@@ -248,7 +292,8 @@ def clipped(text):
 
 @pytest.mark.parametrize("size", [None, 3000, 3001, 3002, 12286, 12287, 12288, 1000000])
 def test_modelscope_is_sent_a_data_url(easel, watch, size):
-    data = png(900005, 64, 48, size)
+    data = full(size - 75) if size else PNG
+    assert not size or len(data) == size
     answer = send(easel, file(data=data), ("prompt", 'a "panda"'), ("model", "Qwen/Qwen-Image-Edit"), ("seed", "7"))
     assert answer.status == 200, answer
     assert watch.one("generate")["body"] == {"model": "Qwen/Qwen-Image-Edit", "prompt": 'a "panda"', "seed": 7,
@@ -591,7 +636,7 @@ def pss_kb(processes):
 
 
 def test_sixteen_pictures_of_ten_megabytes_leave_memory_flat(easel, watch):
-    picture = png(1, 64, 48, 10 * 1000 * 1000)
+    picture = full(10 * 1000 * 1000)
     workers = easel.named("images-edits")
     assert workers
     assert edit(easel).status == 200

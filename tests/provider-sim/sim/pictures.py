@@ -210,6 +210,35 @@ def riff(kind, data):
     return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) & 1)
 
 
+def bare(data):
+    """The picture without what only speaks about it: text, comments, this module's marks, what stands behind its end."""
+    if data.startswith(PNG_MAGIC):
+        out, at, kind = PNG_MAGIC, 8, b""
+        while kind != b"IEND":
+            size, kind = struct.unpack(">I4s", data[at:at + 8])
+            if kind in (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"gAMA", b"pHYs", b"IDAT", b"IEND"):
+                out += data[at:at + 12 + size]
+            at += 12 + size
+        return out
+    if data.startswith(b"RIFF"):
+        body, at = b"WEBP", 12
+        while at < len(data):
+            size = 8 + int.from_bytes(data[at + 4:at + 8], "little")
+            size += size & 1
+            if data[at:at + 4] in (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"):
+                body += data[at:at + size]
+            at += size
+        return b"RIFF" + struct.pack("<I", len(body)) + body
+    out, at = data[:2], 2
+    while data[at + 1] != 0xDA:
+        size = 2 + int.from_bytes(data[at + 2:at + 4], "big")
+        profile = data[at + 1] == 0xE2 and data[at + 4:at + 16] == b"ICC_PROFILE\0"
+        if data[at + 1] not in (0xFE, *range(0xE1, 0xF0)) or profile:
+            out += data[at:at + size]
+        at += size
+    return out + data[at:data.index(b"\xff\xd9", at) + 2]
+
+
 class Gallery:
     """Counts the pictures and keeps those that were given out by URL (their recipe, not their bytes)."""
 

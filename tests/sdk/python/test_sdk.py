@@ -10,7 +10,7 @@ import threading
 import openai
 import pytest
 
-from sim.pictures import png
+from sim.pictures import bare, png
 from support import SDK_FAULTS, Watch, merge, request, sim_config
 
 PROMPT = "一只可爱的熊猫"
@@ -77,7 +77,7 @@ def expected(name, *pictures, kind="png"):
     return [(name, f"image-{i + 1}.{kind}", f"image/{kind}", hashlib.sha256(p).hexdigest()) for i, p in enumerate(pictures)]
 
 
-ONE, TWO = png(900101, 64, 48), png(900102, 64, 48)
+ONE, TWO = bare(png(900101, 64, 48)), bare(png(900102, 64, 48))
 
 
 def test_edit_one_picture(easel, client, watch, tmp_path):
