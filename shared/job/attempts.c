@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/scrub.h"
 #include "base/stack.h"
 #include "base/tick.h"
 #include "job/aside.h"
@@ -17,7 +18,6 @@
 #include "job/slots.h"
 #include "job/usual_time.h"
 #include "net/upstream.h"
-#include "base/scrub.h"
 
 struct attempts {
 	struct image_job *job;
