@@ -1,5 +1,6 @@
 """Secrets that are looked for: what forms of them would give them away, and where those could lie."""
 import base64
+import functools
 import os
 import random
 import string
@@ -19,6 +20,7 @@ def secret(prefix="", n=40):
     return prefix + "".join(rng.choice(LETTERS) for _ in range(n))
 
 
+@functools.cache
 def forms(value):
     """name → bytes: every way in which it would be recognised."""
     raw = value if isinstance(value, bytes) else value.encode()
@@ -51,7 +53,8 @@ class Canaries:
 
     def found(self, data, but=()):
         """[(name, form, the bytes around it)] of those that stand in the bytes, but for some that are theirs to hold."""
-        return [(name, form, data[max(0, data.index(text) - 80):data.index(text) + 20]) for name, value in list(self.values.items()) if not name.startswith(tuple(but) or ("\0",))
+        return [(name, form, data[max(0, data.index(text) - 80):data.index(text) + 20])
+                for name, value in list(self.values.items()) if not name.startswith(tuple(but) or ("\0",))
                 for form, text in forms(value).items() if text in data]
 
 
@@ -91,7 +94,7 @@ class Watcher:
             self.blobs |= {(p.name, "cmdline", command), (p.name, "environ", p.read("environ")), (p.name, "comm", p.name.encode())}
 
     def run(self):
-        while not self.stop.wait(0.1):
+        while not self.stop.wait(0.25):
             try:
                 self.look()
             except (OSError, ValueError):
