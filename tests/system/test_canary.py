@@ -612,7 +612,7 @@ def provider(**members):
     {"server": {"public_url": f"https://{USER}:{WORD}@example.com/"}}, {"server": {"listen": KEY}}, {"server": {"api_key": KEY}},
     {"models": {"m": {"provider": KEY}}}, {"auth": {"required": KEY}},
     {"server": {"trusted_proxies": [KEY]}}, {"limits": {"json_bytes": KEY}}, {"server": {"cors_origins": [f"https://{USER}:{WORD}@a"]}},
-], ids=range(33))
+], ids=range(36))
 def test_a_mistake_in_the_settings_is_told_without_the_secret(config):
     easel = Easel(config, start=False, env={"UNUSED": "1"})
     try:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from sim import certs, client
-from sim.pictures import Picture, serial_of
+from sim.pictures import Picture, bare, noise, png, serial_of
 from sse import Stream
 from support import GROK_TOKEN as TOKEN, SLOW, Watch, expect_error, grok, wait_until
 
@@ -326,6 +326,38 @@ def test_input_pictures_are_refused_where_they_are_not_taken(easel, by_http, wat
     expect_error(edit(easel, model=API, mask={"image_url": data_url()}), 400, "unsupported_parameter", param="mask")
     expect_error(edit(easel, 4, model=API), 400, "integer_above_max_value", param="image")
     assert not watch.requests()
+
+
+@pytest.mark.parametrize("more,status", [(0, 200), (1, 400)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_api_takes_input_pictures_of_ten_mebibytes(easel, watch, count, more, status):
+    """What is too large is refused before anything is sent."""
+    large = bare(png(1, 64, 48, idat=noise((10 << 20) - 75 + more)))
+    assert len(large) == (10 << 20) + more
+    parts = [("image[]" if count > 1 else "image", p) for p in [png(2, 64, 48)] * (count - 1) + [large]]
+    body = b"".join(b'--b\r\nContent-Disposition: form-data; name="%s"; filename="p.png"\r\n\r\n%s\r\n' % (n.encode(), p)
+                    for n, p in parts)
+    body += f'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n{API}\r\n'.encode()
+    body += b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\na hat\r\n--b--\r\n'
+    answer = easel.request("POST", "/v1/images/edits", body, {"Content-Type": "multipart/form-data; boundary=b"})
+    if status == 200:
+        assert answer.status == 200 and watch.one("edit"), answer
+    else:
+        error = expect_error(answer, 400, "invalid_value", param="image[1]" if count > 1 else "image")
+        assert "10485760" in error["message"] and "10485761" in error["message"] and not watch.requests(), error
+
+
+def test_the_next_page_token_is_used_when_one_is_refused(start_easel, sim, watch):
+    """A page's tokens are a list of their own: an API key is never a cookie."""
+    provider = grok(sim, tokens=["bad-token-0001-of-the-operator", TOKEN])
+    del provider["token"]
+    for ws in (True, False):
+        easel = start_easel({"providers": {"grok": provider}, "models": {PAGE: {"provider": "grok"}},
+                             "image": {"image_ws": ws}, "defaults": {"image_model": PAGE}})
+        assert easel.generate().status == 200
+        assert easel.generate().status == 200
+    cookies = [r["headers"]["cookie"] for r in watch.requests() if "cookie" in r["headers"] and r["kind"] != "asset"]
+    assert any("bad-token-0001" in c for c in cookies) and any(TOKEN in c for c in cookies), cookies
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -423,10 +423,55 @@ secrets_are_taken_out_and_words_stay(void **state)
 	}
 }
 
+static void
+pieces_of_a_known_secret_are_taken_out(void **state)
+{
+	static const char secret[] = "zq4kd8Wm-2uT_9xLp0vB7sNf";
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{ "key zq4kd8Wm-2uT_9xLp0vB7sNf", "key ***" },
+		{ "zq4kd8Wm-2uT_9xLp0vB7sNfzq4kd8Wm-2uT_9xLp0vB7sNf", "******" },
+		{ "key zq4kd8Wm-2uT is", "key *** is" },        /* 12 of it */
+		{ "key zq4kd8Wm-2u is", "key zq4kd8Wm-2u is" }, /* 11 */
+		{ "ends in _9xLp0vB7sNf", "ends in ***" },
+		{ "the m-2uT_9xLp0vB!", "the ***!" },
+		{ "Zq4kd8Wm-2uT", "Zq4kd8Wm-2uT" },
+		{ "", "" },
+	};
+	char whole[] = "data: zq4kd8Wm-2uT_9xLp0vB7sNf\0zq4kd8Wm-2uT_9xLp0vB7sNf.";
+	struct err e = { .about = "about zq4kd8Wm-2uT", .found = "zq4kd8Wm-2uT_9xLp0vB7sNf" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *text = strdup(cases[i].in), *other = strdup(cases[i].in);
+
+		scrub_secret(text, secret);
+		assert_string_equal(text, cases[i].out);
+		scrub(other, secret);
+		assert_string_equal(other, cases[i].out);
+		scrub_secret(other, "short");
+		scrub_secret(other, "");
+		scrub_secret(other, NULL);
+		assert_string_equal(other, cases[i].out);
+		free(text);
+		free(other);
+	}
+	scrub_bytes(whole, sizeof(whole) - 1, secret);
+	assert_memory_equal(whole, "data: ************************\0************************.",
+			    sizeof(whole));
+	snprintf(e.upstream.request_id, sizeof(e.upstream.request_id), "r-%s", secret);
+	scrub_err(&e, secret);
+	assert_string_equal(e.about, "about ***");
+	assert_string_equal(e.found, "***");
+	assert_string_equal(e.upstream.request_id, "r-***");
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pieces_of_a_known_secret_are_taken_out),
 		cmocka_unit_test(each_answer_has_its_meaning),
 		cmocka_unit_test(a_429_with_no_calls_left_today_is_a_quota),
 		cmocka_unit_test(an_edge_that_says_so_is_a_challenge_whatever_the_status),
