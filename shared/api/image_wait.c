@@ -242,13 +242,26 @@ look(void *self)
 	set_due(w, clock_us());
 }
 
+/* Should this process die from here on: a repetition without a key is known by it. */
+static void
+note_hash(struct image_wait *w)
+{
+	const unsigned char *hash = repeat_hash(&w->repeat);
+
+	if (hash)
+		intent_hash(w->job->intent, hash);
+}
+
 static void
 on_stage(void *self, const char *stage)
 {
 	struct image_wait *w = self;
 
 	w->polls = !strcmp(stage, "provider.wait");
-	if (w->handoff.begun && !strcmp(stage, "provider.submit") && !w->tick.forsaken &&
+	if (strcmp(stage, "provider.submit") != 0)
+		return;
+	note_hash(w);
+	if (w->handoff.begun && !w->tick.forsaken &&
 	    !handoff_dispatch(&w->handoff, w->r, w->job))
 		w->tick.forsaken = true;
 }
@@ -287,7 +300,6 @@ work(struct image_wait *w, struct err *e)
 	w->job->on_stage = on_stage;
 	w->job->on_upstream_id = on_upstream_id;
 	w->job->on_self = w;
-	w->job->hash = repeat_hash(&w->repeat);
 	w->works = true;
 	w->note_us = clock_us() + REPEAT_NOTE_MS * 1000;
 	if (w->wish.async)

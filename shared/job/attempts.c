@@ -139,8 +139,6 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 	}
 	if (!job->intent)
 		return err_set(e, ERR_OVERLOADED, "no place left to note a job");
-	if (job->hash)
-		intent_hash(job->intent, job->hash);
 	if (job->task_id)
 		intent_task(job->intent, job->task_id, job->fence);
 	a->sent = job->resume || job->ncame;

@@ -64,8 +64,6 @@ struct image_job {
 	/* The task that it is the run of, and the fence of its lease; NULL: of none. */
 	const char *task_id;
 	int64_t fence;
-	/* SHA-256 of what was asked for: what a repetition without a key is known by.  NULL: not known. */
-	const unsigned char *hash;
 
 	/* Filled, as far as it got, whether it succeeded or not. */
 	/* What was asked for; its habits are the answer's.  A caller that knows it already sets it, an image model. */
