@@ -6,7 +6,7 @@ import os
 import re
 
 import support
-from kill_load import BROKEN, PROGRAM_ENDED, STORE_AWAY
+from kill_load import BROKEN, KEYED, PROGRAM_ENDED, STORE_AWAY
 from sim.pictures import PNG_MAGIC, serial_of
 from support import SLOW
 
@@ -164,7 +164,7 @@ class Judge:
     def failed(self, ask):
         """A request may be lost by what was killed, and in the way that the kill explains."""
         self.count["requests lost"] += 1
-        if ask.how == "key" and ask.failure == "502 outcome_unknown":
+        if ask.how in KEYED and ask.failure == "502 outcome_unknown":
             self.count["requests lost"] -= 1
             self.count["outcome_unknown"] += 1
             wrong = self.may_be_unknown(ask)
@@ -172,7 +172,7 @@ class Judge:
                 self.problem(ask, wrong)
             return
         unknown = ask.how == "sdk" and ask.failure == "502 outcome_unknown"
-        if ask.how == "key" or not (unknown or any(explains(t, ask) for t in self.targets)):
+        if ask.how in KEYED or not (unknown or any(explains(t, ask) for t in self.targets)):
             self.problem(ask, "failed, which no kill explains")
 
     # ---- pictures ----

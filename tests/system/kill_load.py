@@ -22,7 +22,11 @@ MODELSCOPE = [f"Qwen/Qwen-Image@task-seconds={s}" for s in (0.3, 0.8)]
 NOVELAI = [f"{NAI}@delay={s}" for s in (0.1, 0.3)]
 LATE = "gpt-image-1@delay=1.6"  # longer than the deadlines that are given
 
-WAYS = {"async": "plain", "late": "plain"}
+# what is done as something else is
+WAYS = {"async": "plain", "late": "plain", "chat": "plain", "edit": "key", "task key": "key"}
+KEYED = ("key", "edit", "task key")
+PROGRAMS = {"/v1/images/generations": "images-generations", "/v1/images/edits": "images-edits",
+            "/v1/chat/completions": "chat-completions"}
 # what the client sees of the end of a program
 PROGRAM_ENDED = ("500 handler_crashed", "502 handler_down", "503 handler_down")
 STORE_AWAY = ("503 store_unavailable",)
@@ -43,7 +47,12 @@ class Ask:
 
     @property
     def program(self):
-        return "task-create" if self.how in ("task", "older", "cancel") else "images-generations"
+        return PROGRAMS.get(self.path, "task-create")
+
+    @property
+    def path(self):
+        return {"edit": "/v1/images/edits", "chat": "/v1/chat/completions", "older": "/generate"}.get(
+            self.how, "/v1/tasks" if self.how in ("task", "cancel", "task key") else "/v1/images/generations")
 
     def __repr__(self):
         return f"{self.name} ({self.how}, {self.model}, task {self.task}, {self.failure or 'answered'} {self.says[:400]})"
@@ -68,6 +77,10 @@ def make_load(rng, prefix):
     add("cancel", rng.choice(models))
     for dialect in (OPENAI, MODELSCOPE, NOVELAI):
         add("key", rng.choice(dialect), headers={"Idempotency-Key": f"{prefix}-{len(asks)}"})
+    for how in ("edit", "task key"):
+        add(how, rng.choice(OPENAI), headers={"Idempotency-Key": f"{prefix}-{len(asks)}"},
+            more={"image": "data:image/png;base64,"})
+    add("chat", rng.choice(models))
     add("plain", rng.choice(models))
     add("sdk", rng.choice(models))
     add("async", rng.choice(models), headers={"Prefer": f"respond-async, wait={rng.choice((0, 0, 1))}"})
@@ -127,13 +140,13 @@ class Client(threading.Thread):
     # ---- tasks ----
 
     def task(self):
-        status, _, told = self.exchange("POST", "/v1/tasks", self.body())
+        status, _, told = self.exchange("POST", self.ask.path, self.body())
         if status == 202:
             self.ask.task = told["id"]
 
     def older(self):
         value = {"auth_type": "token", **self.body()}
-        status, _, told = self.exchange("POST", "/generate", value)
+        status, _, told = self.exchange("POST", self.ask.path, value)
         if status == 200 and told.get("success"):
             self.ask.task = told["task_id"]
 
@@ -147,9 +160,15 @@ class Client(threading.Thread):
     # ---- images ----
 
     def generate(self, headers=()):
-        value = {**self.body(), "response_format": "url"} if self.ask.dialect != "openai" else self.body()
-        status, got, told = self.exchange("POST", "/v1/images/generations", value, {**self.ask.headers, **dict(headers)})
-        if status == 200:
+        value = self.body()
+        if self.ask.how == "chat":
+            value = {"model": self.ask.model, "messages": [{"role": "user", "content": self.ask.name}]}
+        elif self.ask.dialect != "openai":
+            value["response_format"] = "url"
+        status, got, told = self.exchange("POST", self.ask.path, value, {**self.ask.headers, **dict(headers)})
+        if status == 200 and self.ask.how == "chat":
+            self.ask.pictures = [p["image_url"] for p in told["choices"][0]["message"]["images"]]
+        elif status == 200:
             self.ask.pictures = told["data"]
         elif status == 202:
             self.ask.task = told["id"]
@@ -166,7 +185,7 @@ class Client(threading.Thread):
         while time.monotonic() < end:
             self.ask.task = None
             status, got = self.generate()
-            ended = status == 200 or (status and got.get("x-should-retry") == "false" and
+            ended = status in (200, 202) or (status and got.get("x-should-retry") == "false" and
                                       self.ask.failure not in PROGRAM_ENDED)
             if ended:
                 return
