@@ -156,17 +156,22 @@ history_text(const struct handoff *h, const struct image_job *job, bool ended, c
 	return json_dumps(list, JSON_COMPACT);
 }
 
-/* Which key is used, so that whoever must go on can ask with the same. */
+/*
+ * Which key is used, so that whoever must go on can ask with the same; how many pictures it starts from, which are
+ * gone then; and the pictures there are, without the one that the provider is asked for once more.
+ */
 static char *
-progress_text(const struct image_job *job)
+progress_text(const struct handoff *h, const struct image_job *job)
 {
 	const char *credential = job->call.credential ? job->call.credential : "";
 	char print[FINGERPRINT_TEXT];
 	json_auto_t *o = NULL;
 
 	fingerprint(credential, strlen(credential), print);
-	o = json_pack("{s:s, s:o}", "credential", print, "images",
-		      task_json_pictures(job->call.images, job->call.nimages));
+	o = json_pack("{s:s, s:i, s:o}", "credential", print, "sources", (int)job->rq->nsources,
+		      "images",
+		      task_json_pictures(job->call.images,
+					 h->upstream_id[0] ? h->came : job->call.nimages));
 	return o ? json_dumps(o, JSON_COMPACT) : NULL;
 }
 
@@ -206,7 +211,7 @@ fill(struct handoff *h, struct request *r, const struct image_job *job, const js
 	(void)snprintf(t->worker, sizeof(t->worker), "request-%d", (int)getpid());
 	t->request = request_text(job, body);
 	t->history = history_text(h, job, false, NULL);
-	t->progress = progress_text(job);
+	t->progress = progress_text(h, job);
 	return t->request && t->history && t->progress ? 0
 						       : err_set(e, ERR_INTERNAL, "out of memory");
 }
@@ -258,6 +263,9 @@ handoff_begin(struct handoff *h, struct request *r, const struct config *c, stru
 	}
 	h->begun = true;
 	h->renew_us = clock_us() + h->lease_ms * 1000 / 3;
+	job->task_id = h->task_id;
+	job->fence = 1;
+	intent_task(job->intent, h->task_id, 1);
 	intent_stage(job->intent, INTENT_TASK);
 	return 0;
 }
@@ -289,8 +297,8 @@ handoff_dispatch(struct handoff *h, struct request *r, const struct image_job *j
 	if (!h->task_id[0])
 		return true;
 	history = history_text(h, job, false, NULL);
-	progress = progress_text(job);
 	h->upstream_id[0] = '\0';
+	progress = progress_text(h, job);
 	return !h->lost && (advance(h, r,
 				    &(struct task_step){ .dispatched = counts,
 							 .stage = "provider.submit",

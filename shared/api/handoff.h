@@ -30,6 +30,7 @@ struct handoff {
 	int64_t lease_ms, renew_us;
 	int64_t created_ms;
 	char upstream_id[128]; /* as the store knows it */
+	unsigned came;         /* pictures that were there when the provider named what it makes now */
 };
 
 /* Reads Prefer, and gives the job the time that it may have. */

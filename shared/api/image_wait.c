@@ -272,6 +272,7 @@ on_upstream_id(void *self, const char *id)
 	struct image_wait *w = self;
 
 	(void)id;
+	w->handoff.came = w->job->call.nimages;
 	if (w->handoff.begun)
 		handoff_upstream_id(&w->handoff, w->r, w->job);
 }

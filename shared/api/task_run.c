@@ -50,6 +50,10 @@ read_request(struct task_run *r, struct edit *ed, struct err *e)
 	ed->body = r->t->request ? json_loads(r->t->request, 0, NULL) : NULL;
 	if (!ed->body)
 		return err_set(e, ERR_INTERNAL, "the task's request cannot be read");
+	/* A request that was handed over took them along; without them it would be another picture. */
+	if (!r->t->input && !r->job.resume &&
+	    json_integer_value(json_object_get(r->progress, "sources")))
+		return err_set(e, ERR_HANDLER_CRASHED, "%s", "");
 	if (image_params_read(ed->body, &ed->rq, &ed->model, e) < 0 ||
 	    task_input_open(r->env->g->config->state_dir, r->t, ed, e) < 0)
 		return -1;

@@ -70,6 +70,7 @@ static const char *const stage_names[] = {
 	[INTENT_SUBMITTING] = "provider.submit",
 	[INTENT_WAITING] = "provider.wait",
 	[INTENT_STORING] = "store",
+	[INTENT_TASK] = "task",
 };
 #define STAGES (sizeof(stage_names) / sizeof(*stage_names))
 
@@ -299,6 +300,7 @@ static void
 make_record(const struct header *h, struct intent *i, uint32_t stage, struct intent_lost *l)
 {
 	struct job_record *j = &l->job;
+	bool unsent = i->unsent == 1 && (stage == INTENT_SUBMITTING || stage == INTENT_TASK);
 
 	/* The file is not to be trusted to end its texts. */
 	i->request_id[sizeof(i->request_id) - 1] = '\0';
@@ -327,9 +329,7 @@ make_record(const struct header *h, struct intent *i, uint32_t stage, struct int
 	put(j->upstream_id, sizeof(j->upstream_id), i->upstream_id);
 	put(j->stage, sizeof(j->stage), stage_names[stage]);
 	put(j->outcome, sizeof(j->outcome),
-	    stage > INTENT_SUBMITTING || (stage == INTENT_SUBMITTING && i->unsent != 1)
-		    ? "outcome_unknown"
-		    : "handler_crashed");
+	    stage >= INTENT_SUBMITTING && !unsent ? "outcome_unknown" : "handler_crashed");
 }
 
 /*
@@ -362,6 +362,8 @@ recover_slots(int fd, bool *keep, int (*fn)(const struct intent_lost *l, void *a
 		if (stage == INTENT_FREE || stage >= STAGES)
 			continue;
 		make_record(&h, &i, stage, &l);
+		if (stage == INTENT_TASK && !i.task_id[0])
+			continue;
 		if (fn(&l, arg) < 0) {
 			*keep = true;
 			continue;

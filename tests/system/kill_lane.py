@@ -27,7 +27,7 @@ class Lane:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             self.sim = support.start_sim()
-            self.sim.defaults(picture_bytes=20_000)
+            self.sim.defaults(picture_bytes=20_000, quota=10**9)
             self.redis = Redis() if self.store == "redis" else None
             self.easel = support.Easel(self.config())
             # It comes back where it was.

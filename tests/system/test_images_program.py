@@ -439,7 +439,10 @@ def test_a_record_is_there_soon_and_survives_the_process(start_easel, sim):
     for _ in range(4):
         at_once += make(easel, easel.key, n=2)
         for p in easel.named("handlers/images-generations"):
-            os.kill(p.pid, signal.SIGKILL)
+            try:
+                os.kill(p.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it went with its parent
         wait_until(lambda: easel.get("/v1/models").status == 200, 10)
 
         def serves():
@@ -448,7 +451,7 @@ def test_a_record_is_there_soon_and_survives_the_process(start_easel, sim):
             except (OSError, AssertionError):
                 return None
         kept += wait_until(serves, 20, "pictures are made again")
-    wait_until(lambda: set(ids(listed(easel, easel.key, "?limit=100"))) >= set(kept), 10, "the records of those")
+        wait_until(lambda: set(ids(listed(easel, easel.key, "?limit=100"))) >= set(kept), 10, "the records of those")
     assert set(n.split(".")[0] for n in easel.files()) >= set(kept + at_once), "the pictures are all there"
     recorded = set(ids(listed(easel, easel.key, "?limit=100")))
     report = json.loads(easel.run("files", "verify", "--json", code=None).stdout)

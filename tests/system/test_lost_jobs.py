@@ -1,5 +1,6 @@
 """What becomes of a synchronous request whose process is killed: it goes on where the provider knows it by name, else its
 outcome is not known, and a repetition is told so.  Never is it bought again."""
+import base64
 import http.client
 import os
 import signal
@@ -173,6 +174,19 @@ def test_what_had_not_left_is_not_unknown(easel):
     wait_until(lambda: attempts() == ["worker_lost", None], 10, "the second attempt")
     assert easel.request("DELETE", path).status == 200
     wait_until(lambda: easel.get(path).json["status"] == "REVOKED", 10, "its end")
+
+
+def test_pictures_that_went_with_a_request_are_not_done_without(easel):
+    """It became a task before it was sent; another worker has no picture to start from."""
+    picture = base64.b64encode(easel.stored(easel.generate(prompt="first", model="relay-url").json["data"][0]["url"]))
+    answer = easel.post("/v1/images/edits", {"model": NOWHERE, "prompt": "edit", "image":
+                                             "data:image/png;base64," + picture.decode()}, {"Prefer": "respond-async"})
+    assert answer.status == 202, answer
+    path = "/v1/tasks/" + answer.json["id"]
+    wait_until(lambda: easel.get(path).json["progress"]["stage"] == "provider.submit", 10, "its attempt")
+    kill_program(easel, "images-edits")
+    task = wait_until(lambda: (lambda t: t["status"] == "FAILURE" and t)(easel.get(path).json), 20, "its end")
+    assert (task["error"]["code"], task["error"]["may_have_been_billed"]) == ("handler_crashed", False), task
 
 
 def test_a_repetition_of_what_had_not_left_begins_anew(easel, sim):
