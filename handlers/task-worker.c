@@ -17,15 +17,16 @@
 #include "base/log.h"
 #include "http/app.h"
 
-#define TASKS_AT_ONCE  64
-#define QUEUE_WAIT_MS  250 /* what becomes due by itself wakes nobody */
-#define STORE_MS       5000
-#define STORE_AGAIN_MS 500 /* before a store that did not answer is asked again */
-#define HOOK_PAUSE_MS  500
-#define SWEEP_EVERY_US (600 * 1000000LL)
-#define SWEEP_FILES    1000
-#define PRUNE_EVERY_US (60 * 1000000LL)
-#define PRUNE_AT_ONCE  500
+#define TASKS_AT_ONCE    64
+#define QUEUE_WAIT_MS    250 /* what becomes due by itself wakes nobody */
+#define STORE_MS         5000
+#define STORE_AGAIN_MS   500 /* before a store that did not answer is asked again */
+#define HOOK_PAUSE_MS    500
+#define RECOVER_EVERY_US (2 * 1000000LL)
+#define SWEEP_EVERY_US   (600 * 1000000LL)
+#define SWEEP_FILES      1000
+#define PRUNE_EVERY_US   (60 * 1000000LL)
+#define PRUNE_AT_ONCE    500
 #ifdef EASEL_SANITIZED
 #define STACK_BYTES (1 << 20)
 #else
@@ -205,6 +206,20 @@ sweep(struct worker *w, int64_t *next_us)
 	(void)task_input_sweep(w->engine.config->state_dir, w->env.store, SWEEP_FILES, &d, &e);
 }
 
+/* Work whose process died when its successor was there already. */
+static void
+recover(struct worker *w, int64_t *next_us)
+{
+	struct err e;
+
+	if (clock_us() < *next_us)
+		return;
+	*next_us = clock_us() + RECOVER_EVERY_US;
+	if (image_engine_recover(&w->engine, &e) < 0)
+		log_warn(NULL, "jobs that were lost cannot be looked for: %s %s", e.about,
+			 e.detail);
+}
+
 /* Ended tasks whose time is over. */
 static void
 prune(struct worker *w, int64_t *next_us)
@@ -226,10 +241,12 @@ hook_main(void *arg)
 {
 	struct worker *w = arg;
 	int64_t sweep_us = clock_us() + SWEEP_EVERY_US / 10, prune_us = sweep_us;
+	int64_t recover_us = clock_us() + RECOVER_EVERY_US;
 
 	while (!stopping(w)) {
 		if (task_hook_send(w->env.store))
 			continue;
+		recover(w, &recover_us);
 		sweep(w, &sweep_us);
 		prune(w, &prune_us);
 		usleep(HOOK_PAUSE_MS * 1000);

@@ -13,6 +13,7 @@
 
 #define PAUSE_MS     100
 #define PAUSE_MAX_MS 500
+#define RECOVER_US   1000000
 #define STALE_MS     60000 /* beyond the longest time that it can have taken: its end was lost */
 
 int
@@ -230,10 +231,24 @@ find(struct image_wait *w, struct idem_record *first, bool *found, struct err *e
 	}
 }
 
+/* The first one's process may have died after its successor was there: then it is for us to find that. */
+static void
+look_for_lost(struct image_wait *w, const struct known *k, int64_t *next_us)
+{
+	struct err e;
+
+	if (k->runs || clock_us() < *next_us)
+		return;
+	*next_us = clock_us() + RECOVER_US;
+	if (image_engine_recover(w->g, &e) < 0)
+		log_warn(request_id(w->r), "jobs that were lost cannot be looked for: %s %s",
+			 e.about, e.detail);
+}
+
 static enum rejoined
 wait_for(struct image_wait *w, struct idem_record *first, struct known *k, struct err *e)
 {
-	int64_t pause_ms = PAUSE_MS, left_ms;
+	int64_t pause_ms = PAUSE_MS, left_ms, recover_us = clock_us() + RECOVER_US;
 	bool found = true;
 
 	stack_trim();
@@ -244,6 +259,7 @@ wait_for(struct image_wait *w, struct idem_record *first, struct known *k, struc
 			return answer(w, first, k, e);
 		if (is_time(w, k))
 			return answer_unknown(w, first, k, e);
+		look_for_lost(w, k, &recover_us);
 		left_ms = deadline_left_ms(request_deadline(w->r));
 		if (!tick_pause(pause_ms < left_ms ? pause_ms : left_ms, true)) {
 			(void)err_set(e, ERR_GONE, "%s", "");

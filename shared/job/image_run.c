@@ -28,7 +28,14 @@ image_engine_open(struct image_engine *g, const struct config *c, const char *pr
 	    slots_open(c->state_dir, e) < 0 || usual_time_open(c->state_dir, e) < 0 ||
 	    picture_records_open(&g->records, store, e) < 0)
 		return -1;
-	return lost_jobs_end(c, store, e);
+	g->store = store;
+	return image_engine_recover(g, e);
+}
+
+int
+image_engine_recover(struct image_engine *g, struct err *e)
+{
+	return lost_jobs_end(g->config, g->store, e);
 }
 
 void

@@ -24,6 +24,7 @@ struct image_engine {
 	const struct config *config;
 	struct filestore *files;
 	struct picture_records *records; /* job/picture_record.h */
+	struct store *store;
 };
 
 /*
@@ -32,6 +33,11 @@ struct image_engine {
 int image_engine_open(struct image_engine *g, const struct config *c, const char *program,
 		      struct store *store, unsigned max_in_flight, struct err *e);
 void image_engine_done(struct image_engine *g);
+/*
+ * Sees to what was left behind since: a process that had a successor already when it was killed has none that would
+ * start now.  Cheap when there is nothing.  0 or -1.
+ */
+int image_engine_recover(struct image_engine *g, struct err *e);
 
 struct intent;
 

@@ -3,7 +3,7 @@
 /*
  * lost_job - what becomes of a job whose process died before its caller had an answer
  *
- * Found by its intent (job/intent.h) when the next process starts:
+ * Found by its intent (job/intent.h) when the next process starts, and now and then:
  *
  * - not sent: a repetition may begin anew;
  * - a provider knows it by a name: it becomes a task, STARTED under a lease that is over, so that the task worker

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from redis_server import Redis
-from support import SIM_KEY, Watch, expect_error, merge, modelscope, sim_config, wait_until
+from support import SIM_KEY, SLOW, Watch, alive, expect_error, merge, modelscope, sim_config, wait_until
 
 MAKER = "images-generations"
 NAMED = "Qwen/Qwen-Image@task-seconds=2"
@@ -199,3 +199,24 @@ def test_a_repetition_of_what_had_not_left_begins_anew(easel, sim):
     answer = easel.generate(headers={**headers, "x-easel-deadline": "1s"}, **members)
     error = expect_error(answer, 504, "deadline_exceeded", stage="provider.connect")
     assert error["task_id"] is None and answer.header("idempotent-replayed") is None, answer
+
+
+def test_one_that_has_a_successor_already_is_found_too(easel, sim):
+    """Its parent was killed: the worker goes on beside its successors, until it is killed as well."""
+    members, headers = {"model": NAMELESS, "prompt": "orphan"}, {"Idempotency-Key": "lost-orphan"}
+    watch = Watch(sim)
+    first = Request(easel, headers=headers, **members)
+    wait_until(lambda: any(r["body_end"] for r in watch.requests("generate")), 10, "the purchase")
+    before = easel.named("handlers/" + MAKER)
+    parent, = [p for p in before if p.parent == easel.process.pid]
+    os.kill(parent.pid, signal.SIGKILL)
+    wait_until(lambda: len({p.pid for p in easel.named("handlers/" + MAKER)} - {p.pid for p in before}) == 3, 10,
+               "the successors")
+    assert any(alive(p.pid) for p in before), "the worker goes on"
+    for p in before:
+        if p != parent and alive(p.pid):
+            os.kill(p.pid, signal.SIGKILL)
+    first.join()
+    answer = easel.generate(headers=headers, **members)
+    expect_error(answer, 502, "outcome_unknown", billed=True)
+    assert answer.seconds < 5 * SLOW and len(purchases(watch)) == 1, answer
