@@ -7,16 +7,28 @@
 #include "job/lost_job.h"
 #include "store/store_task.h"
 
-/* Its attempts; the last one ended with its worker. */
+/* Its attempts; the last one ended with its worker, and is told even when it had not got as far as an attempt. */
 static char *
 history_text(const struct task_record *t)
 {
-	json_auto_t *history = t->history ? json_loads(t->history, 0, NULL) : NULL;
+	json_t *history = t->history ? json_loads(t->history, 0, NULL) : NULL;
 	json_t *last = json_array_get(history, json_array_size(history) - 1);
+	char *text;
 
+	if (!history)
+		history = json_array();
 	if (last && json_is_null(json_object_get(last, "outcome")))
 		(void)json_object_set_new(last, "outcome", json_string("worker_lost"));
-	return history ? json_dumps(history, JSON_COMPACT) : NULL;
+	else
+		(void)json_array_append_new(history,
+					    json_pack("{s:I, s:s, s:I, s:s, s:n}", "n",
+						      (json_int_t)json_array_size(history) + 1,
+						      "provider", t->provider, "started",
+						      (json_int_t)(clock_wall_ms() / 1000),
+						      "outcome", "worker_lost", "code"));
+	text = json_dumps(history, JSON_COMPACT);
+	json_decref(history);
+	return text;
 }
 
 static int
