@@ -23,23 +23,6 @@ def sim():
     simulator.stop()
 
 
-@pytest.fixture(scope="session")
-def redis():
-    """A redis-server of the tests' own, on a socket; the URL of its database."""
-    with tempfile.TemporaryDirectory(prefix="easel-redis-") as folder:
-        path = os.path.join(folder, "redis.sock")
-        process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", path, "--dir", folder, "--appendonly", "yes",
-             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            support.wait_until(lambda: os.path.exists(path), 10, "redis-server")
-            yield f"redis+unix://{path}?db=0"
-        finally:
-            process.terminate()
-            process.wait(20 * support.SLOW)
-
-
 @pytest.fixture(scope="module")
 def start_easel():
     """A function that starts an installation: start_easel(config, env=…).  Each must end cleanly."""
