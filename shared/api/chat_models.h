@@ -34,9 +34,9 @@ DEFINE_FREEP(chat_models);
  * The model, or NULL: ERR_MISSING (none was named and there is no default), ERR_MODEL_NOT_FOUND.  May ask providers
  * for their lists, inside the deadline.
  */
-const struct model_conf *
-chat_models_resolve(struct chat_models *m, const struct chat_request *rq, const struct deadline *d,
-		    struct ledger *ledger, struct err *e);
+const struct model_conf *chat_models_resolve(struct chat_models *m, const struct chat_request *rq,
+					     const struct deadline *d, struct ledger *ledger,
+					     struct err *e);
 
 /* Does a name mean pictures by [defaults] image_model_patterns? */
 bool chat_models_pattern(const struct config *c, const char *name);

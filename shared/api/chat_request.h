@@ -24,17 +24,15 @@ struct chat_request {
 int chat_request_read(json_t *body, struct chat_request *out, struct err *e);
 
 struct chat_picture {
-	const char
-		*url; /* "data:…", "https://…", whatever the caller wrote; borrowed from the turn */
-	char param[64]; /* where it stood: "messages[2].content[1].image_url" */
+	const char *url; /* "data:…", "https://…", whatever the caller wrote; borrowed from the turn */
+	char param[64];  /* where it stood: "messages[2].content[1].image_url" */
 };
 
 struct chat_turn {
 	char *prompt;
 	struct chat_picture asked[SOURCES_MAX]; /* of the last user message */
 	unsigned nasked;
-	struct chat_picture earlier
-		[SOURCES_MAX]; /* of the answer before it, each once; further ones are left out */
+	struct chat_picture earlier[SOURCES_MAX]; /* of the answer before it, each once; further ones are left out */
 	unsigned nearlier;
 	char *texts; /* what earlier[] borrows from */
 };

@@ -18,8 +18,8 @@ int task_input_save(const char *state_dir, const char *task_id, const struct edi
 		    struct err *e);
 
 /* Opens them again, into ed->sources, ed->mask and ed->rq.  0 or -1: ERR_NOT_FOUND, they are gone. */
-int
-task_input_open(const char *state_dir, const struct task_record *t, struct edit *ed, struct err *e);
+int task_input_open(const char *state_dir, const struct task_record *t, struct edit *ed,
+		    struct err *e);
 
 /*
  * One more picture that is to be there while the task runs, not durably; the name begins with the task's id.

@@ -26,8 +26,8 @@ struct task_older {
  * malformed, an unknown resolution, a model that no NovelAI account is good for; ERR_MODEL_NOT_FOUND.
  * In either case to be ended with task_older_done().
  */
-int
-task_older_read(struct request *r, const struct config *c, struct task_older *out, struct err *e);
+int task_older_read(struct request *r, const struct config *c, struct task_older *out,
+		    struct err *e);
 void task_older_done(struct task_older *o);
 
 /* Errors name the fields as they were sent. */
