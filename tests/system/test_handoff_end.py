@@ -228,16 +228,3 @@ def test_work_that_was_handed_off_outlives_a_kill_as_its_task(easel, sim, model)
     became(easel, model, expect_error(first, 504, "deadline_exceeded", billed=True)["task_id"])
     repeated(easel, model, headers)
     assert len(watch.requests("generate")) == 1, "one purchase"
-
-
-def test_a_kill_leaves_no_note_behind(easel, sim):
-    watch, folder = Watch(sim), os.path.join(easel.state, "run", "resume")
-    ask = threading.Thread(target=lambda: request_that_breaks(easel, (), QWEN))
-    ask.start()
-    wait_until(lambda: watch.requests("task"), 10, "it was asked for its task")
-    assert len(os.listdir(folder)) == 1
-    kill_workers(easel)
-    ask.join(60 * SLOW)
-    wait_until(lambda: not os.listdir(folder), 10, "the note is taken")
-    assert easel.generate(model="Qwen/Qwen-Image").status == 200
-    assert not os.listdir(folder), "a request that ends takes its note along"
