@@ -232,10 +232,10 @@ look(void *self)
 	} else if (w->handoff.begun) {
 		if (!handoff_keep(&w->handoff, w->r, w->job))
 			w->tick.forsaken = true;
+	} else if (is_due(w, now_us)) {
+		due(w); /* before a stream begins for the sake of a comment */
 	} else if (w->look ? !w->look(w->self) : request_is_left(w->r)) {
 		left(w);
-	} else if (is_due(w, now_us)) {
-		due(w);
 	} else if (w->note_us && now_us >= w->note_us) {
 		note(w);
 	}

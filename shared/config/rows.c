@@ -160,7 +160,7 @@ static const struct row process_rows[] = {
 	{ "max_in_flight", K_INT, P(max_in_flight), "1024", 1, 65536,
 	  .help = "requests at once per process; beyond it a short queue, then 503" },
 	{ "drain", K_DURATION, P(drain_ms), "30s", 0, DAY,
-	  .help = "on SIGTERM: how long requests in hand are waited for" },
+	  .help = "on SIGTERM: how long requests in hand are waited for; then they are answered 503 with task_id" },
 };
 #undef P
 
