@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from sim.pictures import jpeg, png, segment
+from sim.pictures import bare, jpeg, png, segment
 from support import NOVELAI_TOKEN, Watch, expect_error, merge, wait_until
 from tasks import NAI, create, data_url, ended, faulty, older, older_end, path_of, read
 
-PNG, JPEG, MASK = png(1, 128, 64), jpeg(2, 128, 64), png(3, 128, 64, None, True)
+PNG, JPEG, MASK = bare(png(1, 128, 64)), bare(jpeg(2, 128, 64)), bare(png(3, 128, 64, None, True))
 
 
 def installation(start_easel, sim, account, **limits):
