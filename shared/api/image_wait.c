@@ -379,8 +379,11 @@ image_wait_done(struct image_wait *w, int rc, const struct err *e)
 		repeat_drop(&w->repeat);
 		return;
 	}
-	/* This answer may be lost as the first one was: a further try finds it then. */
-	if (!w->repeat.noted && !gone && !w->joined[0])
+	/*
+	 * This answer may be lost as the first one was: a further try finds it then.  So may a quick one be, in the
+	 * hands of a web server that dies, and an SDK would try again.
+	 */
+	if (!w->repeat.noted && !gone && !w->joined[0] && !w->repeat.may_retry)
 		return;
 	text = outcome_text(w->job, NULL, rc, e);
 	if (!w->repeat.noted && repeat_note(&w->repeat, "", &d, &why) < 0)
