@@ -9,7 +9,8 @@
  *
  * With a key a record is written before anything is bought, and kept for REPEAT_KEEP_MS; it goes when
  * nothing was bought.  Without one, a record is written when the request has run for REPEAT_NOTE_MS or its
- * client has left, and counts for REPEAT_TAKEN_MS once the client has its answer: quick requests write nothing.
+ * client has left, and counts for REPEAT_TAKEN_MS once the client has its answer: quick requests write nothing,
+ * except those of SDKs that count their tries, after the answer: it may be lost on its way.
  *
  * "The same" is the same JSON, whatever the order of its members, and the same pictures: a form's text differs
  * from try to try.  Private to api/.  Logs.
