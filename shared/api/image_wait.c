@@ -261,8 +261,7 @@ on_stage(void *self, const char *stage)
 	if (strcmp(stage, "provider.submit") != 0)
 		return;
 	note_hash(w);
-	if (w->handoff.begun && !w->tick.forsaken &&
-	    !handoff_dispatch(&w->handoff, w->r, w->job))
+	if (w->handoff.begun && !w->tick.forsaken && !handoff_dispatch(&w->handoff, w->r, w->job))
 		w->tick.forsaken = true;
 }
 
