@@ -648,7 +648,8 @@ def test_sixteen_pictures_of_ten_megabytes_leave_memory_flat(easel, watch):
     found = files_of(watch.requests("edit")[-1]["body"])
     assert [p["sha256"] for p in found] == [sha(picture)] * 16
     grown = pss_kb(workers) - before
-    assert grown < 4000, f"{grown} kB more"
+    # The sanitizer keeps what was freed.
+    assert grown < (4000 if SLOW == 1 else 12000), f"{grown} kB more"
     folder = os.path.join(easel.state, "files")
     held = [os.readlink(f"/proc/{p.pid}/fd/{fd}") for p in workers for fd in os.listdir(f"/proc/{p.pid}/fd")
             if os.path.exists(f"/proc/{p.pid}/fd/{fd}") or os.path.islink(f"/proc/{p.pid}/fd/{fd}")]
