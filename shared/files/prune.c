@@ -142,7 +142,8 @@ recorded_dry(struct pruning *p, int64_t before_ms, int64_t max_bytes, uint64_t *
 		p->report->bytes += (int64_t)r[i++].picture.bytes;
 		(*counter)++;
 	}
-	memmove(r, r + i, (n - i) * sizeof(*r));
+	if (i)
+		memmove(r, r + i, (n - i) * sizeof(*r));
 	p->seen.nrecords = n - i;
 }
 

@@ -16,7 +16,8 @@
 #define FOLDER       "slots"
 #define ALIVE        "alive"
 #define FILE_MAGIC   0x73746f6c536c6531U
-#define FILE_VERSION 1  /* in the file's name: two layouts never meet */
+#define FILE_VERSION 1 /* in the file's name: two layouts never meet */
+#define OPEN_TRIES   100
 #define LOCK_TRY_MS  20 /* the lock is held for microseconds, unless its holder was stopped */
 #define FILE_BYTES   (sizeof(struct slot_header) + SLOT_ENTRIES * sizeof(struct slot_entry))
 
@@ -200,9 +201,12 @@ file_open(struct slot_line *l)
 	l->fd = openat(own.dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (l->fd < 0)
 		return -1;
-	errno = EBUSY;
-	if (!slot_file_lock(l))
-		return -1;
+	/* Whoever lays it out may wait for the disk. */
+	for (int tries = 0; !slot_file_lock(l); tries++)
+		if (tries == OPEN_TRIES) {
+			errno = EBUSY;
+			return -1;
+		}
 	rc = file_prepare(l);
 	saved = errno;
 	slot_file_unlock(l);
