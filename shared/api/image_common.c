@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/cleanup.h"
+#include "base/json_text.h"
 #include "http/reply.h"
 #include "job/intent.h"
 #include "job/picture_record.h"
@@ -46,16 +46,13 @@ image_common_headers(struct request *r, const struct image_job *job)
 		reply_header(r, "x-easel-params", "%s", receipt);
 }
 
-/* Escaped by the library that reads it everywhere else. */
 void
 image_common_member(struct buf *b, const char *name, const char *value)
 {
-	json_t *s = json_string(value);
-	AUTO_FREE char *quoted = json_dumps(s, JSON_ENCODE_ANY);
-
-	json_decref(s);
-	if (quoted)
-		(void)buf_addf(b, ",\"%s\":%s", name, quoted);
+	(void)buf_adds(b, ",\"");
+	(void)buf_adds(b, name);
+	(void)buf_adds(b, "\":");
+	(void)json_text_string(b, value, strlen(value));
 }
 
 void

@@ -97,13 +97,16 @@ utf8_clip(char *out, size_t size, const char *s, size_t n, size_t max_chars)
 	uint32_t cp;
 
 	while (i < n && max_chars-- > 0) {
-		size_t c = decode(s + i, n - i, &cp);
-		bool keep = c && harmless(cp);
+		bool plain = s[i] >= 0x20 && s[i] < 0x7f; /* as nearly all are */
+		size_t c = plain ? 1 : decode(s + i, n - i, &cp);
+		bool keep = plain || (c && harmless(cp));
 		size_t put = keep ? c : 1;
 
 		if (len + put >= size)
 			break;
-		if (keep)
+		if (plain)
+			out[len] = s[i];
+		else if (keep)
 			memcpy(out + len, s + i, c);
 		else
 			out[len] = '?';

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_text.h"
 #include "http/frame.h"
 #include "http/watchdog.h"
 
@@ -78,8 +79,12 @@ add_item(struct buf *b, const char *separator, enum ledger_item i, int64_t us)
 {
 	int64_t tenths = (us + 50) / 100;
 
-	(void)buf_addf(b, "%s%s;dur=%lld.%d", separator, ledger_name(i), (long long)(tenths / 10),
-		       (int)(tenths % 10));
+	(void)buf_adds(b, separator);
+	(void)buf_adds(b, ledger_name(i));
+	(void)buf_adds(b, ";dur=");
+	(void)buf_addi(b, tenths / 10);
+	(void)buf_addc(b, '.');
+	(void)buf_addi(b, tenths % 10);
 }
 
 /* The ledger in milliseconds (W3C Server Timing): authentication always, the rest where it took any. */
@@ -162,12 +167,21 @@ send_head(struct request *r, int status, const char *content_type, int64_t lengt
 	r->status = status;
 	take_time_to_write(r);
 	(void)buf_room(&head, r->headers.len + HEAD_ROOM_BYTES);
-	(void)buf_addf(&head, "Status: %d %s\r\nx-request-id: %s\r\n", status, reason(status),
-		       r->id);
-	if (content_type)
-		(void)buf_addf(&head, "content-type: %s\r\n", content_type);
-	if (length_bytes >= 0)
-		(void)buf_addf(&head, "content-length: %lld\r\n", (long long)length_bytes);
+	(void)buf_adds(&head, "Status: ");
+	(void)buf_addi(&head, status);
+	(void)buf_addc(&head, ' ');
+	(void)buf_adds(&head, reason(status));
+	(void)buf_adds(&head, "\r\nx-request-id: ");
+	(void)buf_adds(&head, r->id);
+	if (content_type) {
+		(void)buf_adds(&head, "\r\ncontent-type: ");
+		(void)buf_adds(&head, content_type);
+	}
+	if (length_bytes >= 0) {
+		(void)buf_adds(&head, "\r\ncontent-length: ");
+		(void)buf_addi(&head, length_bytes);
+	}
+	(void)buf_adds(&head, "\r\n");
 	add_server_timing(r, &head);
 	add_limit(&head, "requests", &r->grant.requests);
 	add_limit(&head, "images", &r->grant.images);
@@ -257,10 +271,9 @@ reply_text(struct request *r, int status, const char *content_type, const char *
 int
 reply_json(struct request *r, int status, json_t *doc, struct err *e)
 {
-	char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+	char *text = json_text_take(doc);
 	int rc;
 
-	json_decref(doc);
 	if (!text)
 		return err_set(e, ERR_INTERNAL, "the answer could not be written as JSON");
 	rc = reply_text(r, status, "application/json", text, strlen(text), e);

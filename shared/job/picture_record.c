@@ -9,20 +9,26 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/json_text.h"
 #include "base/log.h"
 #include "store/store_usage.h"
 
 #define WRITER_STACK_BYTES (256 * 1024)
-#define BATCH_MAX          256   /* pictures in one transaction */
+#define BATCH_MAX          1024  /* pictures in one transaction */
+#define BATCH_BUSY         16    /* from here on the next one waits longer */
 #define WRITE_MS           10000 /* for one */
 #define AGAIN_MS           1000  /* after one that failed */
 #define MICRO              1000000
+#define TEXTS_BYTES        (4 << 20) /* of a prompt, and what its request asked for */
+#define DAY_MS             86400000
 
+/* One piece of memory: thousands may wait, and whoever frees them is another thread. */
 struct picture_note {
 	struct picture_note *next;
 	struct picture_records *records;
+	int64_t price_micro; /* of each */
 	size_t n;
-	struct picture_entry v[];
+	struct picture_record v[]; /* behind them their texts, which all of them share */
 };
 
 struct picture_records {
@@ -40,23 +46,16 @@ struct picture_records {
 
 /* ---- a note ---- */
 
+/* A text that fits: here for every picture of every request, where snprintf() costs as much as SQLite. */
 static void
-note_free(struct picture_note *n)
+put(char *to, size_t size, const char *text)
 {
-	for (size_t i = 0; n && i < n->n; i++)
-		picture_record_done(&n->v[i].picture);
-	free(n);
-}
+	size_t n = strlen(text);
 
-/* The text of a new reference; most requests have nothing to say there. */
-static char *
-take_text(json_t *o)
-{
-	char *text = json_object_size(o) ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(12))
-					 : strdup("{}");
-
-	json_decref(o);
-	return text;
+	if (n >= size)
+		n = size - 1;
+	memcpy(to, text, n);
+	to[n] = '\0';
 }
 
 static void
@@ -67,80 +66,78 @@ fill_picture(struct picture_record *p, const struct image_job *job, unsigned i, 
 	char path[PICTURE_PATH];
 
 	picture_path(from, path);
-	(void)snprintf(p->id, sizeof(p->id), "%s", from->id);
-	(void)snprintf(p->file, sizeof(p->file), "%s", strrchr(path, '/') + 1);
-	(void)snprintf(p->owner, sizeof(p->owner), "%s", job->key_id);
-	(void)snprintf(p->request_id, sizeof(p->request_id), "%s", job->request_id);
-	(void)snprintf(p->task_id, sizeof(p->task_id), "%s", task_id ? task_id : "");
-	(void)snprintf(p->type, sizeof(p->type), "%s", picture_mime(from->type));
+	put(p->id, sizeof(p->id), from->id);
+	put(p->file, sizeof(p->file), strrchr(path, '/') + 1);
+	put(p->owner, sizeof(p->owner), job->key_id);
+	put(p->request_id, sizeof(p->request_id), job->request_id);
+	put(p->task_id, sizeof(p->task_id), task_id ? task_id : "");
+	put(p->type, sizeof(p->type), picture_mime(from->type));
 	(void)snprintf(p->size, sizeof(p->size), "%ux%u", from->width, from->height);
-	(void)snprintf(p->model, sizeof(p->model), "%s", job->model->id);
-	(void)snprintf(p->provider, sizeof(p->provider), "%s", job->model->provider);
+	put(p->model, sizeof(p->model), job->model->id);
+	put(p->provider, sizeof(p->provider), job->model->provider);
 	p->created_ms = now_ms;
 	p->bytes = (int64_t)from->bytes;
 	p->seed = job->rq->seed;
 }
 
-static void
-fill_used(struct usage_record *u, const struct image_job *job, unsigned i, int64_t now_ms)
+/* Prompt, parameters and receipt, each with its NUL; where the latter two begin. */
+static int
+texts_make(const struct image_job *job, struct buf *b, size_t *parameters, size_t *receipt)
 {
-	time_t now = (time_t)(now_ms / 1000);
-	struct tm tm;
-
-	if (gmtime_r(&now, &tm))
-		(void)strftime(u->day, sizeof(u->day), "%Y-%m-%d", &tm);
-	(void)snprintf(u->key_id, sizeof(u->key_id), "%s", job->key_id);
-	(void)snprintf(u->model, sizeof(u->model), "%s", job->model->id);
-	u->requests = i == 0;
-	u->pictures = 1;
-	u->price_micro = llround(job->model->price * MICRO);
+	if (buf_adds(b, job->rq->prompt ? job->rq->prompt : "") < 0 || buf_addc(b, '\0') < 0)
+		return -1;
+	*parameters = b->len;
+	if (image_params_text(job->rq, b) < 0 || buf_addc(b, '\0') < 0)
+		return -1;
+	*receipt = b->len;
+	return receipt_json_text(&job->receipt, b) < 0 ? -1 : buf_addc(b, '\0');
 }
 
-/* The texts, which are the same for all of them. */
-static int
-fill_texts(struct picture_note *n, const struct image_job *job)
+static struct picture_note *
+note_make(struct picture_records *r, const struct image_job *job, const char *task_id)
 {
-	AUTO_FREE char *parameters = take_text(image_params_json(job->rq));
-	AUTO_FREE char *receipt = take_text(receipt_json(&job->receipt));
+	AUTO(buf) texts = BUF_INIT(TEXTS_BYTES);
+	unsigned n = job->call.nimages;
+	int64_t now_ms = clock_wall_ms();
+	size_t parameters, receipt;
+	struct picture_note *note;
+	char *text;
 
-	if (!parameters || !receipt)
-		return -1;
-	for (size_t i = 0; i < n->n; i++) {
-		struct picture_record *p = &n->v[i].picture;
+	if (texts_make(job, &texts, &parameters, &receipt) < 0)
+		return NULL;
+	note = calloc(1, sizeof(*note) + n * sizeof(note->v[0]) + texts.len);
+	if (!note)
+		return NULL;
+	note->records = r;
+	note->n = n;
+	note->price_micro = llround(job->model->price * MICRO);
+	text = (char *)(note->v + n);
+	memcpy(text, texts.p, texts.len);
+	for (unsigned i = 0; i < n; i++) {
+		struct picture_record *p = &note->v[i];
 
-		p->prompt = strdup(job->rq->prompt ? job->rq->prompt : "");
-		p->parameters = strdup(parameters);
-		p->receipt = strdup(receipt);
-		if (!p->prompt || !p->parameters || !p->receipt)
-			return -1;
+		fill_picture(p, job, i, task_id, now_ms);
+		p->prompt = text;
+		p->parameters = text + parameters;
+		p->receipt = text + receipt;
 	}
-	return 0;
+	return note;
 }
 
 struct picture_note *
 picture_note_make(struct picture_records *r, const struct image_job *job, const char *task_id)
 {
 	unsigned n = job->call.nimages;
-	int64_t now_ms = clock_wall_ms();
 	struct picture_note *note;
 
 	if (!n || !job->model)
 		return NULL;
-	note = calloc(1, sizeof(*note) + n * sizeof(note->v[0]));
-	if (note) {
-		note->records = r;
-		note->n = n;
-		for (unsigned i = 0; i < n; i++) {
-			fill_picture(&note->v[i].picture, job, i, task_id, now_ms);
-			fill_used(&note->v[i].used, job, i, now_ms);
-		}
-	}
-	if (note && fill_texts(note, job) == 0)
-		return note;
-	log_error(job->request_id, "no memory for the records of %u pictures, the first is %s", n,
-		  job->call.images[0].id);
-	note_free(note);
-	return NULL;
+	note = note_make(r, job, task_id);
+	if (!note)
+		log_error(job->request_id,
+			  "no memory for the records of %u pictures, the first is %s", n,
+			  job->call.images[0].id);
+	return note;
 }
 
 /* ---- writing ---- */
@@ -148,10 +145,9 @@ picture_note_make(struct picture_records *r, const struct image_job *job, const 
 static void
 forget(struct picture_note *n, const char *why)
 {
-	log_error(n->v[0].picture.request_id,
-		  "the records of %zu pictures are lost, the first is %s: %s", n->n,
-		  n->v[0].picture.id, why);
-	note_free(n);
+	log_error(n->v[0].request_id, "the records of %zu pictures are lost, the first is %s: %s",
+		  n->n, n->v[0].id, why);
+	free(n);
 }
 
 /* The first of the list, or NULL; with the lock. */
@@ -186,6 +182,29 @@ pop_batch(struct picture_records *r, size_t *pictures)
 	return batch;
 }
 
+static void
+day_of(int64_t ms, char out[sizeof(((struct usage_record *)0)->day)])
+{
+	time_t at = (time_t)(ms / 1000);
+	struct tm tm;
+
+	if (gmtime_r(&at, &tm))
+		(void)strftime(out, sizeof(((struct usage_record *)0)->day), "%Y-%m-%d", &tm);
+}
+
+/* What one of the note's pictures adds to the sums, its day aside. */
+static void
+fill_used(const struct picture_note *note, size_t i, struct usage_record *u)
+{
+	const struct picture_record *p = &note->v[i];
+
+	*u = (struct usage_record){ .requests = i == 0,
+				    .pictures = 1,
+				    .price_micro = note->price_micro };
+	put(u->key_id, sizeof(u->key_id), p->owner);
+	put(u->model, sizeof(u->model), p->model);
+}
+
 /* The list is lent: entries hold pointers, which are copied flat. */
 static int
 write_batch(struct picture_records *r, const struct picture_note *batch, size_t pictures,
@@ -197,10 +216,17 @@ write_batch(struct picture_records *r, const struct picture_note *batch, size_t 
 
 	if (!flat)
 		return err_set(e, ERR_INTERNAL, "out of memory");
-	for (const struct picture_note *note = batch; note; note = note->next) {
-		memcpy(flat + n, note->v, note->n * sizeof(*flat));
-		n += note->n;
-	}
+	for (const struct picture_note *note = batch; note; note = note->next)
+		for (size_t i = 0; i < note->n; i++, n++) {
+			flat[n].picture = note->v[i];
+			fill_used(note, i, &flat[n].used);
+			if (n && note->v[i].created_ms / DAY_MS ==
+					 flat[n - 1].picture.created_ms / DAY_MS)
+				memcpy(flat[n].used.day, flat[n - 1].used.day,
+				       sizeof(flat[n].used.day));
+			else
+				day_of(note->v[i].created_ms, flat[n].used.day);
+		}
 	return store_picture_add_all(r->store, flat, pictures, &d, e);
 }
 
@@ -227,7 +253,7 @@ batch_free(struct picture_note *batch)
 	while (batch) {
 		struct picture_note *next = batch->next;
 
-		note_free(batch);
+		free(batch);
 		batch = next;
 	}
 }
@@ -244,7 +270,7 @@ write_some(struct picture_records *r, bool *said)
 	(void)pthread_mutex_unlock(&r->lock);
 	rc = write_batch(r, batch, pictures, &e);
 	if (rc < 0 && !*said)
-		log_error(batch->v[0].picture.request_id,
+		log_error(batch->v[0].request_id,
 			  "the records of %zu pictures cannot be written yet: %s %s", pictures,
 			  e.about, e.detail);
 	*said = rc < 0;
@@ -272,7 +298,11 @@ writer_main(void *arg)
 	(void)pthread_mutex_lock(&r->lock);
 	while (r->first || !r->ending) {
 		int64_t begun_us = clock_us();
+		size_t had = r->waiting;
 		bool written = !r->first || write_some(r, &said);
+		int64_t pause_ms = !written            ? AGAIN_MS
+				   : had >= BATCH_BUSY ? PICTURE_RECORD_BUSY_MS
+						       : PICTURE_RECORD_EVERY_MS;
 
 		if (r->ending && deadline_over(&r->end))
 			break;
@@ -281,10 +311,8 @@ writer_main(void *arg)
 			(void)poll(NULL, 0, PICTURE_RECORD_EVERY_MS);
 			(void)pthread_mutex_lock(&r->lock);
 		}
-		if (!r->ending)
-			wait_until(r,
-				   begun_us + (written ? PICTURE_RECORD_EVERY_MS : AGAIN_MS) * 1000,
-				   false);
+		if (!r->ending && !(written && r->waiting >= BATCH_MAX))
+			wait_until(r, begun_us + pause_ms * 1000, false);
 		if (written)
 			wait_until(r, 0, true);
 	}
@@ -304,6 +332,8 @@ start_writer(struct picture_records *r)
 	(void)pthread_attr_setstacksize(&attr, WRITER_STACK_BYTES);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	r->running = pthread_create(&r->writer, &attr, writer_main, r) == 0;
+	if (r->running)
+		(void)pthread_setname_np(r->writer, "picture-records");
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	(void)pthread_attr_destroy(&attr);
 }

@@ -11,16 +11,19 @@
  *
  * A thread of the process's own, made when first needed, writes what has come: the first at once, then all
  * that came within PICTURE_RECORD_EVERY_MS in one transaction, because small pictures come faster than a disk
- * commits.  So a process that is killed loses the records of its last moments, and a power cut no more; the
+ * commits; under load within PICTURE_RECORD_BUSY_MS, because a larger batch touches each page of the index once.
+ * So a process that is killed loses the records of its last half second at most, and a power cut no more; the
  * pictures are on the disk all the same, and `easel files verify` names them.  While the store cannot be
  * reached, up to PICTURE_RECORDS_MAX wait in memory.
  *
  * [log] prompts has no part in this: the records are the owner's.  Thread-safe.  Logs.
  */
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "job/image_run.h"
 
 #define PICTURE_RECORD_EVERY_MS 50
+#define PICTURE_RECORD_BUSY_MS  500
 #define PICTURE_RECORDS_MAX     10000 /* pictures that wait to be written; the oldest go beyond it */
 
 struct picture_records;
@@ -38,12 +41,12 @@ struct picture_note;
  * What is to be kept of the job's pictures; copies all it needs.  task_id: NULL when there is none.  NULL when no
  * picture came (or there is no memory, which is logged).
  */
-struct picture_note *picture_note_make(struct picture_records *r, const struct image_job *job,
-				       const char *task_id);
+struct picture_note *
+picture_note_make(struct picture_records *r, const struct image_job *job, const char *task_id);
 /* Hands it over to be written; a struct picture_note, or NULL.  Waits for nothing. */
 void picture_note_write(void *note);
 
-/* The parameters that the caller gave, {"size":"1024x1024","seed":7}, as a new reference. */
-json_t *image_params_json(const struct image_request *rq);
+/* Adds the parameters that the caller gave, {"size":"1024x1024","seed":7}.  0, or -1 as buf_add(). */
+int image_params_text(const struct image_request *rq, struct buf *b);
 
 #endif

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "base/json_text.h"
 #include "base/tick.h"
 #include "provider/api_call.h"
 #include "provider/event_answer.h"
@@ -221,7 +222,7 @@ ask_make(const struct image_call *call, unsigned n, bool events, struct api_ask 
 		ask->multipart = true;
 		return 0;
 	}
-	*body = fields ? json_dumps(fields, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+	*body = json_text(fields);
 	ask->body = *body;
 	return *body ? 0 : err_set(e, ERR_INTERNAL, "out of memory");
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_text.h"
 #include "base/utf8.h"
 
 #define ARROW "→"
@@ -96,4 +97,24 @@ receipt_json(const struct receipt *r)
 		name += strspn(name, ", ");
 	}
 	return o;
+}
+
+static bool
+is_empty(const struct receipt *r)
+{
+	for (int p = 0; p < PARAM__MAX; p++)
+		if (r->note[p][0])
+			return false;
+	return !r->unknown[0];
+}
+
+int
+receipt_json_text(const struct receipt *r, struct buf *b)
+{
+	json_auto_t *o = NULL;
+
+	if (is_empty(r)) /* as of nearly every request */
+		return buf_adds(b, "{}");
+	o = receipt_json(r);
+	return o ? json_text_add(b, o) : -1;
 }

@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "provider/image_request.h"
 
 #define RECEIPT_NOTE 64
@@ -26,5 +27,7 @@ void receipt_note(struct receipt *r, enum image_param p, const char *fmt, ...)
 void receipt_text(const struct receipt *r, char *out, size_t size);
 /* The same as an object, {"size":"→aspect_ratio=3:2","style":"dropped"}, as a new reference. */
 json_t *receipt_json(const struct receipt *r);
+/* Adds that object's text.  0, or -1 as buf_add(). */
+int receipt_json_text(const struct receipt *r, struct buf *b);
 
 #endif
