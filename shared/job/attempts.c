@@ -72,9 +72,11 @@ on_sending(void *self)
 static void
 on_upstream_id(void *self, const char *id)
 {
-	const struct image_job *job = ((struct attempts *)self)->job;
+	const struct attempts *a = self;
+	const struct image_job *job = a->job;
 
-	lost_job_prepare(job);
+	if (a->driver->resume)
+		lost_job_prepare(job);
 	intent_upstream_id(job->intent, id);
 	if (job->on_upstream_id)
 		job->on_upstream_id(job->on_self, id);
