@@ -135,7 +135,7 @@ take_a_turn(void *arg)
 	if (password_turn_take(&d, &own) < 0)
 		return NULL;
 	now = __atomic_add_fetch(&at_once, 1, __ATOMIC_SEQ_CST);
-	for (int seen = most;
+	for (int seen = __atomic_load_n(&most, __ATOMIC_SEQ_CST);
 	     now > seen && !__atomic_compare_exchange_n(&most, &seen, now, false, __ATOMIC_SEQ_CST,
 							__ATOMIC_SEQ_CST);)
 		;
