@@ -17,7 +17,8 @@
 #define LEASE_MS    1    /* nobody has it */
 #define KNOWN_MS \
 	600000 /* how long a repetition without a key is expected: SDKs come back at once */
-#define CLIP_CHARS 100
+#define CLIP_CHARS  100
+#define GIVEN_BYTES (1 << 20)
 
 /* ---- while its process lives ---- */
 
@@ -25,10 +26,13 @@
 static char *
 request_text(const struct image_job *job, bool clip)
 {
+	AUTO(buf) given = BUF_INIT(GIVEN_BYTES);
 	const char *prompt = job->rq->prompt;
-	json_auto_t *o = image_params_json(job->rq);
 	char clipped[4 * CLIP_CHARS + 8];
+	json_auto_t *o = NULL;
 
+	if (image_params_text(job->rq, &given) < 0 || !(o = json_loads(given.p, 0, NULL)))
+		return NULL;
 	if (clip) {
 		utf8_clip(clipped, sizeof(clipped), prompt, strlen(prompt), CLIP_CHARS);
 		prompt = clipped;
