@@ -165,7 +165,7 @@ main(int argc, char **argv)
 {
 	double adding, reading;
 	struct err e;
-	long n;
+	long n, half, most;
 
 	if (argc < 3)
 		return 2;
@@ -181,12 +181,14 @@ main(int argc, char **argv)
 	(void)run(claim_thread, CLAIMERS);
 	n = CLAIMS < want / 2 ? CLAIMS : want / 2;
 	qsort(all->took_us, (size_t)n, sizeof(*all->took_us), by_size);
+	half = n / 2;
+	most = n * 99 / 100;
 	read_until_us = clock_us() + (argc > 4 ? strtol(argv[4], NULL, 10) : 5) * 1000000;
 	reading = run(read_thread, READERS);
 	(void)printf("{\"queued\":%ld,\"adds_s\":%.0f,\"claims\":%ld,\"claim_p50_ms\":%.3f,"
 		     "\"claim_p99_ms\":%.3f,\"claim_max_ms\":%.3f,\"reads_s\":%.0f}\n",
-		     want, (double)want / adding, n, (double)all->took_us[n / 2] / 1e3,
-		     (double)all->took_us[n * 99 / 100] / 1e3, (double)all->took_us[n - 1] / 1e3,
+		     want, (double)want / adding, n, (double)all->took_us[half] / 1e3,
+		     (double)all->took_us[most] / 1e3, (double)all->took_us[n - 1] / 1e3,
 		     (double)all->reads / reading);
 	return 0;
 }

@@ -307,8 +307,8 @@ older_queue(struct request *r, void *state, struct err *e)
 	return reply_json(r, 200,
 			  json_pack("{s:b, s:{s:I, s:I, s:I}}", "success", 1, "queue_info",
 				    "total_pending",
-				    (json_int_t)(c.n[TASK_PENDING] + c.n[TASK_RETRY]), "running",
-				    (json_int_t)c.n[TASK_STARTED], "queue_length",
+				    (json_int_t)c.n[TASK_PENDING] + (json_int_t)c.n[TASK_RETRY],
+				    "running", (json_int_t)c.n[TASK_STARTED], "queue_length",
 				    (json_int_t)s->config->limits.queue_length),
 			  e);
 }
