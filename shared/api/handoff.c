@@ -2,16 +2,15 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "access/fingerprint.h"
 #include "api/outcome.h"
+#include "api/prefer.h"
 #include "base/cleanup.h"
 #include "base/id.h"
 #include "base/log.h"
-#include "base/num.h"
 #include "job/intent.h"
 
 #define AGAIN_US    1000000
@@ -20,66 +19,6 @@
 #define END_MS      120000 /* for the last one: the pictures are paid for */
 #define PAUSE_MS    500
 #define SETTLE_MS   150000 /* beyond the work's time: its end is written down */
-#define WAIT_S_MAX  86400
-
-/* ---- Prefer (RFC 7240) ---- */
-
-/* One preference: is it the name, and what is its value?  Quotes around that are taken off. */
-static bool
-is_preference(const char *p, size_t n, const char *name, char *value, size_t size)
-{
-	size_t len = strlen(name), i;
-
-	value[0] = '\0';
-	if (n < len || strncasecmp(p, name, len) != 0)
-		return false;
-	for (i = len; i < n && (p[i] == ' ' || p[i] == '\t'); i++)
-		;
-	if (i == n || p[i] == ';')
-		return true;
-	if (p[i++] != '=')
-		return false;
-	while (i < n && (p[i] == ' ' || p[i] == '\t' || p[i] == '"'))
-		i++;
-	len = i;
-	while (len < n && !strchr(" \t\";", p[len]))
-		len++;
-	(void)snprintf(value, size, "%.*s", (int)(len - i), p + i);
-	return true;
-}
-
-/* Seconds, however many; -1: it is no number. */
-static int64_t
-read_wait(const char *value)
-{
-	int64_t s = -1;
-
-	if (num_i64(value, 0, WAIT_S_MAX, &s) == 0)
-		return s;
-	return *value && !value[strspn(value, "0123456789")] ? WAIT_S_MAX : -1;
-}
-
-/* True: respond-async; *wait_s: wait, -1 when it is not given or is none. */
-static bool
-read_prefer(const char *p, int64_t *wait_s)
-{
-	bool async = false;
-	char value[24];
-
-	*wait_s = -1;
-	while (p && *p) {
-		size_t n;
-
-		p += strspn(p, ", \t");
-		n = strcspn(p, ",");
-		if (is_preference(p, n, "respond-async", value, sizeof(value)))
-			async = true;
-		else if (is_preference(p, n, "wait", value, sizeof(value)) && *wait_s < 0)
-			*wait_s = read_wait(value);
-		p += n;
-	}
-	return async;
-}
 
 void
 handoff_plan(struct request *r, const struct config *c, struct image_job *job,
@@ -92,7 +31,7 @@ handoff_plan(struct request *r, const struct config *c, struct image_job *job,
 	if (!request_may_outlive(r))
 		return;
 	/* A stream is an answer that has begun: it goes on as one. */
-	wish->async = !job->rq->stream && read_prefer(request_header(r, "HTTP_PREFER"), &wait_s);
+	wish->async = !job->rq->stream && prefer_read(request_header(r, "HTTP_PREFER"), &wait_s);
 	wish->due_us = end_us;
 	if (wish->async) {
 		int64_t at_us = begun_us + (wait_s > 0 ? wait_s : 0) * 1000000;
