@@ -72,12 +72,16 @@ def has_nobody_to_look_after_it(start_easel, sim):
     """A worker is stopped, and its parent, too: only the web server is left to notice."""
     names = ("images_generations", "images_edits", "chat_completions", "login", "task_create", "task_status")
     easel = start_easel(merge(sim_config(sim), {"deadline": dict.fromkeys(names, "1s")}))
-    stopped = easel.named("handlers/images-generations")
-    for p in stopped:
-        os.kill(p.pid, signal.SIGSTOP)
+    stopped = set()
+    # One may just have been begun by the parent, before that stood still.
+    while new := {p.pid for p in easel.named("handlers/images-generations")} - stopped:
+        for pid in new:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda pids=new: all(is_stopped(pid) for pid in pids), 5, "all their threads stand still")
+        stopped |= new
     answer = easel.generate(timeout=90)
-    for p in stopped:
-        os.kill(p.pid, signal.SIGCONT)
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
     wait_until(lambda: easel.generate().status == 200, 10, "it goes on")
     return answer
 
