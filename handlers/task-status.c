@@ -12,6 +12,7 @@
 #include "api/task_json.h"
 #include "base/base64.h"
 #include "base/id.h"
+#include "files/picture_json.h"
 #include "http/app.h"
 #include "http/query.h"
 #include "http/reply_base64.h"
@@ -243,7 +244,7 @@ answer_picture(struct request *r, struct status *s, const struct task_record *t,
 	int n;
 	AUTO_FD int fd = -1;
 
-	if (!task_json_pictures_read(t->result, p))
+	if (!pictures_json_read(t->result, p, IMAGES_MAX))
 		return err_set(e, ERR_INTERNAL, "the task has no picture");
 	fd = filestore_read(s->files, &p[0], e);
 	if (fd < 0 && e->kind == ERR_NOT_FOUND)

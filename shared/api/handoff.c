@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "files/picture_json.h"
 #include "job/intent.h"
 
 #define AGAIN_US    1000000
@@ -109,8 +110,8 @@ progress_text(const struct handoff *h, const struct image_job *job)
 	fingerprint(credential, strlen(credential), print);
 	o = json_pack("{s:s, s:i, s:o}", "credential", print, "sources", (int)job->rq->nsources,
 		      "images",
-		      task_json_pictures(job->call.images,
-					 h->upstream_id[0] ? h->came : job->call.nimages));
+		      pictures_json(job->call.images,
+				    h->upstream_id[0] ? h->came : job->call.nimages));
 	return o ? json_dumps(o, JSON_COMPACT) : NULL;
 }
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "files/picture_json.h"
 #include "http/reply.h"
 
 bool
@@ -115,7 +116,7 @@ outcome_read(const json_t *outcome, const struct config *c, struct image_job *jo
 	AUTO_FREE char *text = json_dumps(outcome, JSON_COMPACT);
 	struct image_call *call = &job->call;
 
-	call->nimages = text ? task_json_pictures_read(text, call->images) : 0;
+	call->nimages = text ? pictures_json_read(text, call->images, IMAGES_MAX) : 0;
 	for (unsigned i = 0; i < call->nimages; i++) {
 		const char *revised = json_string_value(
 			json_object_get(json_array_get(list, i), "revised_prompt"));

@@ -216,33 +216,37 @@ answer_unknown(struct image_wait *w, const struct idem_record *first, const stru
 	return REJOIN_FAILED;
 }
 
-/* A retry may be quicker than the first one's record. */
-static int
-find(struct image_wait *w, struct idem_record *first, bool *found, struct err *e)
-{
-	struct deadline d = deadline_sooner(request_deadline(w->r), REJOIN_LOOK_MS);
-
-	for (;;) {
-		if (repeat_look(&w->repeat, first, found, e) < 0)
-			return -1;
-		if (*found || w->repeat.key || !w->repeat.retries || deadline_over(&d) ||
-		    !tick_pause(PAUSE_MS, true))
-			return 0;
-	}
-}
-
 /* The first one's process may have died after its successor was there: then it is for us to find that. */
 static void
-look_for_lost(struct image_wait *w, const struct known *k, int64_t *next_us)
+look_for_lost(struct image_wait *w, int64_t *next_us)
 {
 	struct err e;
 
-	if (k->runs || clock_us() < *next_us)
+	if (clock_us() < *next_us)
 		return;
 	*next_us = clock_us() + RECOVER_US;
 	if (image_engine_recover(w->g, &e) < 0)
 		log_warn(request_id(w->r), "jobs that were lost cannot be looked for: %s %s",
 			 e.about, e.detail);
+}
+
+/* A retry may be quicker than the first one's record, and than the end of the first one's process. */
+static int
+find(struct image_wait *w, struct idem_record *first, bool *found, struct err *e)
+{
+	struct deadline d = deadline_sooner(request_deadline(w->r), REJOIN_LOOK_MS);
+	int64_t recover_us = 0;
+
+	for (;;) {
+		bool last = w->repeat.key || !w->repeat.retries || deadline_over(&d);
+
+		if (!w->repeat.key)
+			look_for_lost(w, last ? &(int64_t){ 0 } : &recover_us);
+		if (repeat_look(&w->repeat, first, found, e) < 0)
+			return -1;
+		if (*found || last || !tick_pause(PAUSE_MS, true))
+			return 0;
+	}
 }
 
 static enum rejoined
@@ -259,7 +263,8 @@ wait_for(struct image_wait *w, struct idem_record *first, struct known *k, struc
 			return answer(w, first, k, e);
 		if (is_time(w, k))
 			return answer_unknown(w, first, k, e);
-		look_for_lost(w, k, &recover_us);
+		if (!k->runs)
+			look_for_lost(w, &recover_us);
 		left_ms = deadline_left_ms(request_deadline(w->r));
 		if (!tick_pause(pause_ms < left_ms ? pause_ms : left_ms, true)) {
 			(void)err_set(e, ERR_GONE, "%s", "");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "files/picture_json.h"
 #include "http/reply.h"
 
 #define URL_BYTES (TASK_BASE_BYTES + PICTURE_PATH + 64)
@@ -30,49 +31,6 @@ parsed(const char *text)
 
 /* ---- pictures ---- */
 
-json_t *
-task_json_pictures(const struct picture *p, unsigned n)
-{
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < n; i++)
-		(void)json_array_append_new(list,
-					    json_pack("{s:s, s:s, s:I, s:I, s:I}", "id", p[i].id,
-						      "type", picture_format(p[i].type), "width",
-						      (json_int_t)p[i].width, "height",
-						      (json_int_t)p[i].height, "bytes",
-						      (json_int_t)p[i].bytes));
-	return list;
-}
-
-static bool
-picture_read(const json_t *v, struct picture *p)
-{
-	const char *id = json_string_value(json_object_get(v, "id"));
-	const char *type = json_string_value(json_object_get(v, "type"));
-
-	if (!id || strlen(id) != PICTURE_ID - 1 || !type)
-		return false;
-	*p = (struct picture){ .type = picture_by_format(type) };
-	(void)snprintf(p->id, sizeof(p->id), "%s", id);
-	p->width = (uint32_t)json_integer_value(json_object_get(v, "width"));
-	p->height = (uint32_t)json_integer_value(json_object_get(v, "height"));
-	p->bytes = (uint64_t)json_integer_value(json_object_get(v, "bytes"));
-	return p->type != PICTURE_NONE;
-}
-
-unsigned
-task_json_pictures_read(const char *text, struct picture out[IMAGES_MAX])
-{
-	json_auto_t *root = parsed(text);
-	const json_t *list = json_object_get(root, "images");
-	unsigned n = 0;
-
-	for (size_t i = 0; i < json_array_size(list) && n < IMAGES_MAX; i++)
-		n += picture_read(json_array_get(list, i), &out[n]);
-	return n;
-}
-
 /* What the caller sees of them. */
 static json_t *
 images(const json_t *result, const char *base)
@@ -87,7 +45,7 @@ images(const json_t *result, const char *base)
 		struct picture p;
 		json_t *o;
 
-		if (!picture_read(v, &p))
+		if (!picture_json_read(v, &p))
 			continue;
 		picture_path(&p, path);
 		(void)snprintf(url, sizeof(url), "%s%s", base, path);
@@ -178,7 +136,7 @@ task_json_in(const struct task_record *t, uint64_t position, const char *base, e
 char *
 task_json_result(const struct image_job *job)
 {
-	json_t *list = task_json_pictures(job->call.images, job->call.nimages);
+	json_t *list = pictures_json(job->call.images, job->call.nimages);
 	json_auto_t *o = json_pack("{s:o, s:o, s:s?}", "images", list, "receipt",
 				   receipt_json(&job->receipt), "mode", job->mode);
 

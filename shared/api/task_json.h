@@ -39,8 +39,4 @@ json_t *task_json_error_read(const struct task_record *t, enum err_lang lang);
 char *task_json_result(const struct image_job *job);
 char *task_json_error(const struct err *e, const char *request_id, const char *task_id);
 
-/* Pictures to and from "images". */
-json_t *task_json_pictures(const struct picture *p, unsigned n);
-unsigned task_json_pictures_read(const char *text, struct picture out[IMAGES_MAX]);
-
 #endif

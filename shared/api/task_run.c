@@ -12,6 +12,7 @@
 #include "api/task_way.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "files/picture_json.h"
 #include "http/watchdog.h"
 #include "job/intent.h"
 #include "job/picture_record.h"
@@ -169,7 +170,7 @@ take_over(struct task_run *r, struct picture came[IMAGES_MAX])
 		task_way_open(r, t->provider);
 	task_way_close(r, "worker_lost", NULL);
 	r->job.came = came;
-	r->job.ncame = task_json_pictures_read(t->progress, came);
+	r->job.ncame = pictures_json_read(t->progress, came, IMAGES_MAX);
 	if (t->dispatched && resumes && task_way_count(r, "worker_lost") <= TASK_CLAIMS_MAX) {
 		log_info(t->request_id, "task %s: its worker died; goes on with %s at %s", t->id,
 			 t->upstream_id, t->provider);

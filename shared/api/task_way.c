@@ -7,6 +7,7 @@
 #include "api/task_partial.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "files/picture_json.h"
 
 #define TICK_US  1000000
 #define STORE_MS 2000 /* for one word to the store while a provider is waited for */
@@ -138,7 +139,7 @@ note_credential(struct task_run *r)
 	fingerprint(credential, strlen(credential), print);
 	(void)json_object_set_new(r->progress, "credential", json_string(print));
 	(void)json_object_set_new(r->progress, "images",
-				  task_json_pictures(r->job.call.images, r->job.call.nimages));
+				  pictures_json(r->job.call.images, r->job.call.nimages));
 }
 
 __attribute__((noinline)) static void

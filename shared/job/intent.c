@@ -24,7 +24,7 @@
  */
 #define FOLDER       "intent"
 #define FILE_MAGIC   0x746e65746e49736cU
-#define FILE_VERSION 2
+#define FILE_VERSION 3
 #define CACHE_LINE   64
 #define SLOTS_MAX    65536
 #define NAMES_MAX    64 /* files of dead processes that had this program's name and number */
@@ -51,6 +51,8 @@ struct intent {
 	unsigned char hash[INTENT_HASH_BYTES];
 	char credential[12];
 	char request[INTENT_REQUEST_TEXT];
+	uint32_t ncame;
+	struct picture came[INTENT_CAME_MAX];
 } __attribute__((aligned(CACHE_LINE)));
 
 /* This process's file. */
@@ -208,7 +210,7 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	put(i->provider, sizeof(i->provider), provider);
 	i->upstream_id[0] = i->request[0] = i->credential[0] = '\0';
 	i->task_id[0] = '\0';
-	i->hashed = 0;
+	i->hashed = i->ncame = 0;
 	atomic_store_explicit(&i->unsent, 0, memory_order_relaxed);
 	atomic_store_explicit(&i->stage, INTENT_ACCEPTED, memory_order_release);
 	return i;
@@ -279,10 +281,16 @@ intent_hash(struct intent *i, const unsigned char hash[INTENT_HASH_BYTES])
 
 /* Nobody reads it as long as there is no upstream id, which is written with release. */
 void
-intent_request(struct intent *i, const char *request, const char *credential)
+intent_request(struct intent *i, const char *request, const char *credential,
+	       const struct picture *came, unsigned ncame)
 {
+	bool fits = strlen(request) < sizeof(i->request) && ncame <= INTENT_CAME_MAX;
+
 	put(i->credential, sizeof(i->credential), credential);
-	put(i->request, sizeof(i->request), strlen(request) < sizeof(i->request) ? request : "");
+	put(i->request, sizeof(i->request), fits ? request : "");
+	i->ncame = fits ? ncame : 0;
+	if (i->ncame)
+		memcpy(i->came, came, ncame * sizeof(*came));
 }
 
 void
@@ -311,11 +319,15 @@ make_record(const struct header *h, struct intent *i, uint32_t stage, struct int
 	i->credential[sizeof(i->credential) - 1] = '\0';
 	i->request[sizeof(i->request) - 1] = '\0';
 	i->task_id[sizeof(i->task_id) - 1] = '\0';
+	for (unsigned k = 0; k < INTENT_CAME_MAX; k++)
+		i->came[k].id[sizeof(i->came[k].id) - 1] = '\0';
 
 	*l = (struct intent_lost){ .hashed = i->hashed == 1,
 				   .request = i->request,
 				   .credential = i->credential,
 				   .task_id = i->task_id,
+				   .came = i->came,
+				   .ncame = i->ncame < INTENT_CAME_MAX ? i->ncame : INTENT_CAME_MAX,
 				   .fence = i->fence };
 	memcpy(l->hash, i->hash, sizeof(l->hash));
 	*j = (struct job_record){ .created_ms = i->created_ms, .ended_ms = clock_wall_ms() };

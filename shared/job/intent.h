@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "files/picture.h"
 #include "store/store.h"
 
 /* The stages a job passes, in order; a slot says the last one it reached. */
@@ -55,11 +56,13 @@ void intent_upstream_id(struct intent *i, const char *id);
 #define INTENT_HASH_BYTES 32
 void intent_hash(struct intent *i, const unsigned char hash[INTENT_HASH_BYTES]);
 /*
- * Before its upstream id: the request as JSON, and the fingerprint of the credential.  What is longer than
- * INTENT_REQUEST_TEXT is not kept.
+ * Before its upstream id: the request as JSON, the fingerprint of the credential, and the pictures that came before.
+ * What is longer than INTENT_REQUEST_TEXT is not kept, nor more than INTENT_CAME_MAX.
  */
 #define INTENT_REQUEST_TEXT 1024
-void intent_request(struct intent *i, const char *request, const char *credential);
+#define INTENT_CAME_MAX     10
+void intent_request(struct intent *i, const char *request, const char *credential,
+		    const struct picture *came, unsigned ncame);
 void intent_release(struct intent *i); /* accepts NULL */
 
 /* A job whose process died. */
@@ -69,6 +72,8 @@ struct intent_lost {
 	unsigned char hash[INTENT_HASH_BYTES];
 	const char *request, *credential; /* "" not known; until fn returns */
 	const char *task_id;              /* "": no task's; until fn returns */
+	const struct picture *came;       /* until fn returns */
+	unsigned ncame;
 	int64_t fence;
 };
 

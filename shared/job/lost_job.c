@@ -8,6 +8,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "files/picture_json.h"
 #include "job/intent.h"
 #include "job/picture_record.h"
 #include "store/store_idem.h"
@@ -50,15 +51,17 @@ lost_job_prepare(const struct image_job *job)
 	char print[FINGERPRINT_TEXT];
 	AUTO_FREE char *text = NULL;
 
-	if (job->rq->n != 1)
+	/* Of several pictures made from others the rest cannot be asked for: those are gone. */
+	if (job->rq->n > 1 && job->rq->nsources)
 		return;
 	text = request_text(job, false);
-	if (text && strlen(text) >= INTENT_REQUEST_TEXT) {
+	/* A single one has been asked for: what it shows is decided. */
+	if (text && strlen(text) >= INTENT_REQUEST_TEXT && job->rq->n == 1) {
 		free(text);
 		text = request_text(job, true);
 	}
 	fingerprint(credential, strlen(credential), print);
-	intent_request(job->intent, text ? text : "", print);
+	intent_request(job->intent, text ? text : "", print, job->call.images, job->call.nimages);
 }
 
 /* ---- after its death ---- */
@@ -110,7 +113,8 @@ fill_task(const struct intent_lost *l, struct task_record *t, struct err *e)
 	json_auto_t *history =
 		json_pack("[{s:i, s:s, s:I, s:n, s:n}]", "n", 1, "provider", j->provider, "started",
 			  (json_int_t)(j->created_ms / 1000), "outcome", "code");
-	json_auto_t *progress = json_pack("{s:s, s:[]}", "credential", l->credential, "images");
+	json_auto_t *progress = json_pack("{s:s, s:o}", "credential", l->credential, "images",
+					  pictures_json(l->came, l->ncame));
 
 	*t = (struct task_record){ .status = TASK_STARTED,
 				   .created_ms = j->created_ms,

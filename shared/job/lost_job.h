@@ -7,8 +7,8 @@
  *
  * - not sent: a repetition may begin anew;
  * - a provider knows it by a name: it becomes a task, STARTED under a lease that is over, so that the task worker
- *   asks for it by that name.  Of several pictures that name is only the last one's, so this is done for a single
- *   one;
+ *   asks for it by that name, and for what was not asked for yet; not of several pictures made from others,
+ *   which are gone;
  * - else its outcome is not known, and a repetition is told so: it is never bought again.
  *
  * A repetition finds it by the record of its key or, without one, by what was asked for.

@@ -104,6 +104,23 @@ def test_a_repetition_gets_what_the_provider_had_named(easel, sim, headers, agai
     assert [a["outcome"] for a in task["attempts"]] == ["worker_lost", "succeeded"], task
 
 
+@pytest.mark.parametrize("asked_before", [1, 2])
+def test_of_several_pictures_those_that_came_are_kept_and_the_rest_follows(easel, sim, asked_before):
+    members = {"model": NAMED, "prompt": f"several {asked_before}", "response_format": "url", "n": 3}
+    watch = Watch(sim)
+    first = Request(easel, **members)
+    wait_until(lambda: len(purchases(watch)) == asked_before, 20, "the purchases")
+    polls = len(watch.requests("task"))
+    wait_until(lambda: len(watch.requests("task")) > polls, 10, "the last one's name has come")
+    kill_program(easel)
+    first.join()
+    answer = easel.generate(headers=RETRY, **members)
+    assert answer.status == 200 and answer.header("idempotent-replayed") == "true", answer
+    urls = {p["url"] for p in answer.json["data"]}
+    assert len(urls) == 3 and all(easel.stored(url)[:4] == b"\x89PNG" for url in urls)
+    assert len(purchases(watch)) == 3
+
+
 @pytest.mark.parametrize("headers,again", [({"Idempotency-Key": "lost-nameless"}, {}), ({}, RETRY)])
 def test_a_repetition_is_told_that_nobody_knows(easel, sim, headers, again):
     members = {"model": NAMELESS, "prompt": f"nameless {headers}"}

@@ -326,7 +326,7 @@ survives_files_that_are_none_of_its_own(void **state)
 	assert_int_equal(recover(), 0);
 	assert_int_equal(access(path, F_OK), 0);
 	/* Cut in the middle of a slot: what is whole is handed out. */
-	assert_int_equal(pwrite(fd, "\x02", 1, 8), 1);
+	assert_int_equal(pwrite(fd, "\x03", 1, 8), 1);
 	assert_int_equal(pread(fd, &slot_bytes, sizeof(slot_bytes), 12), sizeof(slot_bytes));
 	assert_int_equal(ftruncate(fd, 128 + slot_bytes + 100), 0);
 	(void)close(fd);
@@ -339,6 +339,7 @@ static void
 child_that_can_be_gone_on_with(void)
 {
 	unsigned char hash[INTENT_HASH_BYTES];
+	const struct picture came = { .id = "0123456789abcdefghjkmnpqrs", .type = PICTURE_PNG };
 	char longer[INTENT_REQUEST_TEXT + 1];
 	struct intent *i;
 
@@ -350,7 +351,7 @@ child_that_can_be_gone_on_with(void)
 	/* What was in a slot before is nobody else's. */
 	i = intent_take("req_before", "key_1", "m", "p");
 	intent_hash(i, hash);
-	intent_request(i, "{}", "01234567");
+	intent_request(i, "{}", "01234567", &came, 1);
 	intent_release(i);
 	for (int n = 0; n < 3; n++) {
 		i = intent_take(n == 2 ? "req_unsent" : "req", "key_1", "m", "p");
@@ -361,9 +362,9 @@ child_that_can_be_gone_on_with(void)
 	}
 	i = intent_take("req_last", "key_1", "m", "p");
 	intent_hash(i, hash);
-	intent_request(i, longer + 1, "89abcdef");
+	intent_request(i, longer + 1, "89abcdef", &came, 1);
 	i = intent_take("req_long", "key_1", "m", "p");
-	intent_request(i, longer, "89abcdef");
+	intent_request(i, longer, "89abcdef", &came, 1);
 }
 
 static int
@@ -383,8 +384,11 @@ look_at_what_is_known(const struct intent_lost *l, void *arg)
 		assert_string_equal(l->job.outcome, "outcome_unknown");
 	assert_int_equal(l->hash[INTENT_HASH_BYTES - 1], last ? 7 : l->hash[INTENT_HASH_BYTES - 1]);
 	assert_int_equal(strlen(l->request), last ? INTENT_REQUEST_TEXT - 1 : 0);
-	if (last)
+	assert_int_equal(l->ncame, last);
+	if (last) {
 		assert_string_equal(l->credential, "89abcdef");
+		assert_string_equal(l->came[0].id, "0123456789abcdefghjkmnpqrs");
+	}
 	/* The store is away: it is told again. */
 	return ++*calls < 3 ? -1 : 0;
 }
