@@ -240,8 +240,10 @@ find(struct image_wait *w, struct idem_record *first, bool *found, struct err *e
 	for (;;) {
 		bool last = w->repeat.key || !w->repeat.retries || deadline_over(&d);
 
+		if (last)
+			recover_us = 0; /* once more, before it is bought */
 		if (!w->repeat.key)
-			look_for_lost(w, last ? &(int64_t){ 0 } : &recover_us);
+			look_for_lost(w, &recover_us);
 		if (repeat_look(&w->repeat, first, found, e) < 0)
 			return -1;
 		if (*found || last || !tick_pause(PAUSE_MS, true))
