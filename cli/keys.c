@@ -34,19 +34,6 @@ seconds(int64_t ms)
 	return ms ? json_integer(ms / 1000) : json_null();
 }
 
-static json_t *
-scopes_json(unsigned scopes)
-{
-	char text[SCOPES_TEXT], *word, *rest = text;
-	json_t *list = json_array();
-
-	scopes_text(scopes, text);
-	while ((word = strsep(&rest, ",")))
-		if (*word)
-			(void)json_array_append_new(list, json_string(word));
-	return list;
-}
-
 struct same_name {
 	const char *name;
 	bool found;

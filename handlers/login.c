@@ -285,19 +285,6 @@ post(struct request *r, void *state, struct err *e)
 
 /* ---- GET ---- */
 
-static json_t *
-scopes_json(unsigned scopes)
-{
-	char text[SCOPES_TEXT], *word, *rest = text;
-	json_t *list = json_array();
-
-	scopes_text(scopes, text);
-	while ((word = strsep(&rest, ",")))
-		if (*word)
-			(void)json_array_append_new(list, json_string(word));
-	return list;
-}
-
 static int
 show(struct request *r, void *state, struct err *e)
 {

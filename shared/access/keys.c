@@ -102,6 +102,17 @@ scopes_text(unsigned scopes, char out[SCOPES_TEXT])
 						len ? "," : "", scope_names[i].name);
 }
 
+json_t *
+scopes_json(unsigned scopes)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < SCOPES; i++)
+		if (scopes & scope_names[i].bit)
+			(void)json_array_append_new(list, json_string(scope_names[i].name));
+	return list;
+}
+
 int
 key_create(struct store *s, const char *name, unsigned scopes, int64_t expires_ms,
 	   struct key_record *out, char key_text[KEY_TEXT], const struct deadline *d, struct err *e)

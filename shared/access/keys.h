@@ -6,6 +6,7 @@
  * A key is "sk-easel-" and 256 random bits (43 characters of base64url); only its SHA-256 is stored.
  * The token of a login's session (access/sessions.h) is taken wherever a key is.  Thread-safe.  Does not log.
  */
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,6 +33,7 @@ enum scope {
 /* "images,chat" to bits.  0, or -1: ERR_VALUE naming the unknown word. */
 int scopes_parse(const char *text, unsigned *out, struct err *e);
 void scopes_text(unsigned scopes, char out[SCOPES_TEXT]);
+json_t *scopes_json(unsigned scopes); /* their names, a new reference */
 
 /* Makes a key and stores its hash.  key_text is the only copy there will ever be. */
 int key_create(struct store *s, const char *name, unsigned scopes, int64_t expires_ms,
@@ -48,8 +50,8 @@ enum principal_kind {
 /* Who is asking. */
 struct principal {
 	enum principal_kind kind;
-	char id[32];    /* the key's; of a session its user's; "anonymous" when [auth] required = false */
-	char name[128]; /* the key's; of a session its user's e-mail address */
+	char id[32]; /* the key's; of a session its user's; "anonymous" when [auth] required = false */
+	char name[128];      /* the key's; of a session its user's e-mail address */
 	char fingerprint[9]; /* access/fingerprint.h */
 	unsigned scopes;
 	int64_t expires_ms;

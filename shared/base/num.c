@@ -92,3 +92,12 @@ num_bytes(const char *s, int64_t *out)
 
 	return with_unit(s, units, out);
 }
+
+int
+num_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}

@@ -3,7 +3,8 @@
 /*
  * num - whole-string, range-checked parsing
  *
- * Each returns 0, or -1 with *out untouched.  No locale, no leading white space or plus sign.
+ * Each returns 0, or -1 with *out untouched, but for num_hex_digit().  No locale, no leading white space or
+ * plus sign.
  */
 #include <stdint.h>
 
@@ -14,5 +15,7 @@ int num_size(const char *s, uint32_t min, uint32_t max, uint32_t *w, uint32_t *h
 int num_duration_ms(const char *s, int64_t *out);
 /* "32MB", "10GB", "512kB", "100B", "0": powers of 1024. */
 int num_bytes(const char *s, int64_t *out);
+/* 0 to 15, in either case; -1: it is no hexadecimal digit. */
+int num_hex_digit(char c);
 
 #endif

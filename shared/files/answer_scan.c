@@ -1,5 +1,7 @@
 #include "files/answer_scan.h"
 
+#include "base/num.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -213,20 +215,11 @@ escape(struct answer_scan *s, char c, struct err *e)
 	return name ? escaped(s, &means[name - names], 1, e) : bad_escape(s, e);
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* One of the four digits behind "\u". */
 static int
 escape_digit(struct answer_scan *s, char c, struct err *e)
 {
-	int digit = hex_digit(c);
+	int digit = num_hex_digit(c);
 	char ascii;
 
 	if (digit < 0)

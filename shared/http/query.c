@@ -10,15 +10,6 @@
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 #define NAME_BYTES 64
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* n bytes of escaped text.  Their length, or -1: a bad escape, or (*full) no room. */
 static long
 unescape(const char *s, size_t n, char *out, size_t size, bool *full)
@@ -32,8 +23,8 @@ unescape(const char *s, size_t n, char *out, size_t size, bool *full)
 		if (c == '+') {
 			c = ' ';
 		} else if (c == '%') {
-			int high = i + 2 < n ? hex(s[i + 1]) : -1;
-			int low = high >= 0 ? hex(s[i + 2]) : -1;
+			int high = i + 2 < n ? num_hex_digit(s[i + 1]) : -1;
+			int low = high >= 0 ? num_hex_digit(s[i + 2]) : -1;
 
 			if (low < 0)
 				return -1;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/num.h"
 #include "base/utf8.h"
 
 /* Every endpoint there is, whichever program serves it: to tell people what they meant. */
@@ -32,18 +33,6 @@ static const struct endpoint {
 	{ "/metrics", "GET", "metrics" },
 };
 #define MENU (sizeof(menu) / sizeof(*menu))
-
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 static bool
 has_dot_segment(const char *path)
@@ -83,7 +72,7 @@ path_normalise(const char *target, char out[PATH_BYTES], struct err *e)
 		size_t n = 1;
 
 		if (c == '%') {
-			int hi = hex(s[1]), lo = hi < 0 ? -1 : hex(s[2]);
+			int hi = num_hex_digit(s[1]), lo = hi < 0 ? -1 : num_hex_digit(s[2]);
 
 			if (lo < 0)
 				return err_set(e, ERR_PATH, "a percent sign without two digits");

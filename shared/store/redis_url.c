@@ -14,15 +14,6 @@ wrong(struct err *e, const char *what)
 		       what);
 }
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Percent-decoded; -1 when it does not fit or holds what is no text. */
 static int
 decode(char *out, size_t size, const char *s, size_t n)
@@ -33,9 +24,10 @@ decode(char *out, size_t size, const char *s, size_t n)
 		char c = s[i];
 
 		if (c == '%') {
-			if (i + 2 >= n || hex(s[i + 1]) < 0 || hex(s[i + 2]) < 0)
+			if (i + 2 >= n || num_hex_digit(s[i + 1]) < 0 ||
+			    num_hex_digit(s[i + 2]) < 0)
 				return -1;
-			c = (char)(hex(s[i + 1]) * 16 + hex(s[i + 2]));
+			c = (char)(num_hex_digit(s[i + 1]) * 16 + num_hex_digit(s[i + 2]));
 			i += 2;
 		}
 		if (!c || k + 1 >= size)

@@ -173,6 +173,22 @@ bytes_need_their_unit(void **state)
 	}
 }
 
+static void
+a_hexadecimal_digit_has_its_value_in_either_case(void **state)
+{
+	static const char digits[] = "0123456789abcdef", upper[] = "0123456789ABCDEF";
+	int found = 0;
+
+	(void)state;
+	for (int i = 0; i < 16; i++) {
+		assert_int_equal(num_hex_digit(digits[i]), i);
+		assert_int_equal(num_hex_digit(upper[i]), i);
+	}
+	for (int c = -128; c < 128; c++)
+		found += num_hex_digit((char)c) >= 0;
+	assert_int_equal(found, 10 + 6 + 6);
+}
+
 int
 main(void)
 {
@@ -182,6 +198,7 @@ main(void)
 		cmocka_unit_test(a_size_is_two_sides_in_range),
 		cmocka_unit_test(a_duration_needs_its_unit),
 		cmocka_unit_test(bytes_need_their_unit),
+		cmocka_unit_test(a_hexadecimal_digit_has_its_value_in_either_case),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
