@@ -15,7 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/deadline.h"
-#include "job/run_folder.h"
+#include "base/run_folder.h"
 
 /*
  * The file: a header, then the slots, each some whole cache lines so that two threads never write the

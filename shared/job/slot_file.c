@@ -6,15 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "job/run_folder.h"
+#include "base/alive.h"
+#include "base/run_folder.h"
 
 #define FOLDER       "slots"
-#define ALIVE        "alive"
 #define FILE_MAGIC   0x73746f6c536c6531U
 #define FILE_VERSION 1 /* in the file's name: two layouts never meet */
 #define OPEN_TRIES   100
@@ -25,56 +24,21 @@
 static struct {
 	pthread_mutex_t mutex; /* guards lines */
 	struct slot_line *lines;
-	uint64_t token; /* the byte of ALIVE that it locks */
-	int dir, alive_fd;
-} own = { .mutex = PTHREAD_MUTEX_INITIALIZER, .dir = -1, .alive_fd = -1 };
-
-static int
-byte_lock(int fd, int cmd, short type, uint64_t at)
-{
-	struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1 };
-	int rc;
-
-	do
-		rc = fcntl(fd, cmd, &l);
-	while (rc < 0 && errno == EINTR);
-	return rc < 0 ? -1 : l.l_type;
-}
-
-uint64_t
-slot_file_owner(void)
-{
-	return own.token;
-}
-
-bool
-slot_file_owner_lives(uint64_t owner)
-{
-	return owner == own.token ||
-	       byte_lock(own.alive_fd, F_OFD_GETLK, F_WRLCK, owner) != F_UNLCK;
-}
+	int dir;
+} own = { .mutex = PTHREAD_MUTEX_INITIALIZER, .dir = -1 };
 
 int
 slots_open(const char *state_dir, struct err *e)
 {
 	if (own.dir >= 0)
 		return err_set(e, ERR_INTERNAL, "slots_open: twice");
+	if (alive_open(state_dir, e) < 0)
+		return -1;
 	own.dir = run_folder_open(state_dir, FOLDER, e);
-	if (own.dir < 0)
-		return -1;
-	own.alive_fd = openat(own.dir, ALIVE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (own.alive_fd < 0 || getrandom(&own.token, sizeof(own.token), 0) != sizeof(own.token)) {
-		(void)run_folder_failed(e, FOLDER, "open");
-		slots_close();
-		return -1;
-	}
-	own.token = own.token >> 2 | 1; /* an off_t, and not 0 */
-	if (byte_lock(own.alive_fd, F_OFD_SETLK, F_WRLCK, own.token) < 0) {
-		(void)run_folder_failed(e, FOLDER, "lock");
-		slots_close();
-		return -1;
-	}
-	return 0;
+	if (own.dir >= 0)
+		return 0;
+	alive_close();
+	return -1;
 }
 
 static void
@@ -98,15 +62,28 @@ slots_close(void)
 		next = l->next;
 		line_free(l);
 	}
-	if (own.alive_fd >= 0)
-		(void)close(own.alive_fd);
-	if (own.dir >= 0)
+	if (own.dir >= 0) {
 		(void)close(own.dir);
+		alive_close();
+	}
 	own.lines = NULL;
-	own.dir = own.alive_fd = -1;
+	own.dir = -1;
 }
 
 /* ---- the file ---- */
+
+/* Of the whole file, for what is shorter than a wait. */
+static int
+file_lock(int fd, short type)
+{
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_len = 1 };
+	int rc;
+
+	do
+		rc = fcntl(fd, F_OFD_SETLK, &l);
+	while (rc < 0 && errno == EINTR);
+	return rc;
+}
 
 bool
 slot_file_lock(struct slot_line *l)
@@ -115,7 +92,7 @@ slot_file_lock(struct slot_line *l)
 	struct deadline d = { 0 };
 
 	(void)pthread_mutex_lock(&l->mutex);
-	while (byte_lock(l->fd, F_OFD_SETLK, F_WRLCK, 0) < 0) {
+	while (file_lock(l->fd, F_WRLCK) < 0) {
 		if (!d.at_us)
 			d = deadline_in_ms(LOCK_TRY_MS);
 		if (deadline_over(&d)) {
@@ -130,7 +107,7 @@ slot_file_lock(struct slot_line *l)
 void
 slot_file_unlock(struct slot_line *l)
 {
-	(void)byte_lock(l->fd, F_OFD_SETLK, F_UNLCK, 0);
+	(void)file_lock(l->fd, F_UNLCK);
 	(void)pthread_mutex_unlock(&l->mutex);
 }
 

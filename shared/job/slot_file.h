@@ -1,7 +1,7 @@
 #ifndef EASEL_JOB_SLOT_FILE_H
 #define EASEL_JOB_SLOT_FILE_H
 /*
- * slot_file - the mapped file that a provider's line lies in, its lock, and who is alive
+ * slot_file - the mapped file that a provider's line lies in, and its lock
  *
  * Private to job/slots.c.  Opened and closed for a process by slots_open() and slots_close().
  *
@@ -11,8 +11,7 @@
  *   since when, and whether it holds; all else is found by looking at all of them.
  * - Between processes the file is guarded by a lock of the kernel's (fcntl, by open file description),
  *   which a dead process cannot keep.  A mutex in the file could be left locked by a power cut.
- * - A process shows that it lives by a lock on one byte of the file "alive", at a random number that
- *   stands in its entries.  Unlike a process number it is never used again.
+ * - An entry's owner is base/alive.h's number of its process.
  *
  * The owner of an entry may leave it without the lock: from HOLDING by a store, from WAITING by an
  * exchange that a grant may win.  So giving back never waits.
@@ -59,9 +58,5 @@ struct slot_line *slot_file_of(const char *provider, struct err *e);
 /* False: its holder was stopped.  The caller tries again as long as it has time. */
 bool slot_file_lock(struct slot_line *l);
 void slot_file_unlock(struct slot_line *l);
-
-/* What a living process writes into its entries. */
-uint64_t slot_file_owner(void);
-bool slot_file_owner_lives(uint64_t owner);
 
 #endif

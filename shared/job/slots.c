@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "access/fingerprint.h"
+#include "base/alive.h"
 #include "base/stack.h"
 #include "base/tick.h"
 #include "job/slot_file.h"
@@ -47,7 +48,7 @@ bury(struct slot_line *l)
 			k++;
 		if (k < n_alive)
 			continue;
-		if (!slot_file_owner_lives(n->owner))
+		if (!alive_is(n->owner))
 			atomic_store_explicit(&n->state, ENTRY_FREE, memory_order_release);
 		else if (n_alive < ALIVE_KNOWN)
 			alive[n_alive++] = n->owner;
@@ -168,7 +169,7 @@ join(struct slot_line *l, uint64_t wanted)
 		n = &l->entries[l->h->used++];
 	if (!n)
 		return NULL;
-	n->owner = slot_file_owner();
+	n->owner = alive_self();
 	n->ticket = l->h->tickets++;
 	n->wanted = wanted;
 	n->key = 0;

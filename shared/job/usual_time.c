@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "job/run_folder.h"
+#include "base/run_folder.h"
 
 #define FILE_NAME "usual-times.v1" /* two layouts never meet */
 #define SUCCESSES 20

@@ -1,9 +1,9 @@
-#ifndef EASEL_JOB_RUN_FOLDER_H
-#define EASEL_JOB_RUN_FOLDER_H
+#ifndef EASEL_BASE_RUN_FOLDER_H
+#define EASEL_BASE_RUN_FOLDER_H
 /*
  * run_folder - the folders below state_dir/run that processes share files in
  *
- * Private to job/.
+ * Private to the layers; what lies in them is each module's own.
  */
 #include "base/err.h"
 

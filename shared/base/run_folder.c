@@ -1,4 +1,4 @@
-#include "job/run_folder.h"
+#include "base/run_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
