@@ -1,10 +1,9 @@
-#include "files/filestore.h"
+#include "files/filestore_own.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,61 +15,16 @@
 #include "base/deadline.h"
 #include "base/id.h"
 
-#define FOLDER_MODE   0755 /* the web server, perhaps another user, reads it */
-#define PARENT_MODE   0700
-#define FILE_MODE     0644
-#define ROOM_AGE_US   100000
-#define TEMP_PREFIX   "tmp-"
-#define FILES_PATH    "/files/"
-#define THUMBNAIL_END "-thumb.webp"
-#define NAME_SIZE     48 /* "tmp-", "-thumb" and an extension around an id */
-#define PROC_FD_SIZE  32 /* "/proc/self/fd/2147483647" */
-
-struct filestore {
-	int dir;
-	bool unnamed; /* O_TMPFILE and linkat() work here */
-	bool by_proc; /* … but linkat() only by way of /proc */
-	bool chmod;   /* the umask takes bits from FILE_MODE: they must be given back */
-	uint64_t image_bytes, image_pixels, max_bytes;
-	/* What statvfs said, and when (0: never).  Not one unit: a reader may get the new figure with
-	   the old time, which costs another look. */
-	_Atomic int64_t asked_us;
-	_Atomic uint64_t free_bytes, free_files;
-};
-
-/* ---- names ---- */
-
-static bool
-id_is_valid(const char *id)
-{
-	return strnlen(id, PICTURE_ID) == PICTURE_ID - 1 &&
-	       strspn(id, "0123456789abcdefghijklmnopqrstuvwxyz") == PICTURE_ID - 1;
-}
+#define FOLDER_MODE  0755 /* the web server, perhaps another user, reads it */
+#define PARENT_MODE  0700
+#define FILE_MODE    0644
+#define ROOM_AGE_US  100000
+#define PROC_FD_SIZE 32 /* "/proc/self/fd/2147483647" */
 
 static void
 temp_name(const char *id, char out[NAME_SIZE])
 {
 	(void)snprintf(out, NAME_SIZE, TEMP_PREFIX "%.*s", PICTURE_ID - 1, id);
-}
-
-static void
-final_name(const struct picture *p, char out[NAME_SIZE])
-{
-	(void)snprintf(out, NAME_SIZE, "%.*s.%s", PICTURE_ID - 1, p->id,
-		       picture_extension(p->type));
-}
-
-void
-thumbnail_path(const struct picture *p, char out[THUMBNAIL_PATH])
-{
-	(void)snprintf(out, THUMBNAIL_PATH, FILES_PATH "%.*s" THUMBNAIL_END, PICTURE_ID - 1, p->id);
-}
-
-void
-picture_path(const struct picture *p, char out[PICTURE_PATH])
-{
-	(void)snprintf(out, PICTURE_PATH, FILES_PATH "%.*s.%s", PICTURE_ID - 1, p->id,
-		       picture_extension(p->type));
 }
 
 /* ---- files that nobody sees yet ---- */
@@ -180,7 +134,7 @@ filestore_publish(struct filestore *fs, int fd, const struct picture *p, struct 
 {
 	char name[NAME_SIZE];
 
-	final_name(p, name);
+	filestore_name(p, name);
 	return publish(fs, fd, p, name, false, e);
 }
 
@@ -392,137 +346,4 @@ filestore_room(struct filestore *fs, unsigned n, struct err *e)
 		return err_set(e, ERR_STORAGE_FULL,
 			       "the disk cannot hold %u more; nothing was bought", n);
 	return 0;
-}
-
-int
-filestore_read(struct filestore *fs, const struct picture *p, struct err *e)
-{
-	char name[NAME_SIZE];
-	int fd, errnum;
-
-	if (!id_is_valid(p->id) || p->type == PICTURE_NONE)
-		return err_set(e, ERR_NOT_FOUND, "picture");
-	final_name(p, name);
-	fd = openat(fs->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0)
-		return fd;
-	errnum = errno;
-	if (errnum == ENOENT)
-		return err_set(e, ERR_NOT_FOUND, "picture");
-	(void)err_set(e, ERR_INTERNAL, "a stored picture cannot be read");
-	err_detail(e, "open: %s", strerrordesc_np(errnum));
-	return -1;
-}
-
-void
-filestore_remove(struct filestore *fs, const struct picture *p)
-{
-	char name[NAME_SIZE];
-
-	if (!id_is_valid(p->id) || p->type == PICTURE_NONE)
-		return;
-	final_name(p, name);
-	(void)unlinkat(fs->dir, name, 0);
-}
-
-bool
-filestore_has_thumbnail(struct filestore *fs, const struct picture *p)
-{
-	char path[THUMBNAIL_PATH];
-
-	thumbnail_path(p, path);
-	return id_is_valid(p->id) &&
-	       faccessat(fs->dir, path + strlen(FILES_PATH), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-void
-filestore_remove_thumbnail(struct filestore *fs, const struct picture *p)
-{
-	char path[THUMBNAIL_PATH];
-
-	if (!id_is_valid(p->id))
-		return;
-	thumbnail_path(p, path);
-	(void)unlinkat(fs->dir, path + strlen(FILES_PATH), 0);
-}
-
-int64_t
-filestore_bytes(struct filestore *fs, const struct picture *p)
-{
-	char name[NAME_SIZE];
-	struct stat st;
-
-	if (!id_is_valid(p->id) || p->type == PICTURE_NONE)
-		return -1;
-	final_name(p, name);
-	return fstatat(fs->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
-		       ? st.st_size
-		       : -1;
-}
-
-/* ---- tidying up ---- */
-
-/* What a name says; the picture's id and type. */
-static enum file_kind
-kind_of(const char *name, struct picture *p)
-{
-	const char *rest = name + PICTURE_ID - 1;
-
-	*p = (struct picture){ .type = PICTURE_NONE };
-	if (!strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)))
-		return FILE_TEMPORARY;
-	if (strnlen(name, PICTURE_ID) < PICTURE_ID)
-		return FILE_OTHER;
-	memcpy(p->id, name, PICTURE_ID - 1);
-	if (!id_is_valid(p->id))
-		return FILE_OTHER;
-	if (!strcmp(rest, THUMBNAIL_END))
-		return FILE_THUMBNAIL;
-	if (*rest == '.')
-		p->type = picture_by_name(rest);
-	return p->type != PICTURE_NONE ? FILE_PICTURE : FILE_OTHER;
-}
-
-int
-filestore_each(struct filestore *fs, void (*fn)(const struct file_found *f, void *arg), void *arg,
-	       struct err *e)
-{
-	int fd = openat(fs->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *d;
-	struct stat st;
-
-	if (!dir) {
-		int errnum = errno;
-
-		if (fd >= 0)
-			(void)close(fd);
-		(void)err_set(e, ERR_INTERNAL, "the pictures' folder cannot be read");
-		err_detail(e, "opendir: %s", strerrordesc_np(errnum));
-		return -1;
-	}
-	while ((d = readdir(dir))) {
-		struct file_found f;
-
-		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") ||
-		    fstatat(fs->dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		f.kind = kind_of(d->d_name, &f.picture);
-		if (!S_ISREG(st.st_mode))
-			f.kind = FILE_OTHER;
-		(void)snprintf(f.name, sizeof(f.name), "%.63s", d->d_name);
-		f.bytes = st.st_size;
-		f.picture.bytes = (uint64_t)st.st_size;
-		f.changed_ms = st.st_mtim.tv_sec * 1000LL + st.st_mtim.tv_nsec / 1000000;
-		fn(&f, arg);
-	}
-	(void)closedir(dir);
-	return 0;
-}
-
-void
-filestore_remove_found(struct filestore *fs, const struct file_found *f)
-{
-	if (f->kind != FILE_OTHER)
-		(void)unlinkat(fs->dir, f->name, 0);
 }

@@ -73,10 +73,12 @@ enum file_kind {
 struct file_found {
 	char name[64]; /* FILE_OTHER: cut off */
 	enum file_kind kind;
-	struct picture picture; /* FILE_PICTURE: id, type, bytes; FILE_THUMBNAIL: its picture's id */
+	struct picture
+		picture; /* FILE_PICTURE: id, type, bytes; FILE_THUMBNAIL: its picture's id */
 	int64_t bytes, changed_ms; /* wall clock */
 };
-#define FILE_LEFTOVER_MS 3600000 /* longer than any deadline and its grace: nobody writes it any more */
+#define FILE_LEFTOVER_MS \
+	3600000 /* longer than any deadline and its grace: nobody writes it any more */
 
 /* Calls fn for each file, in no order.  -1: ERR_INTERNAL. */
 int filestore_each(struct filestore *fs, void (*fn)(const struct file_found *f, void *arg),
