@@ -18,38 +18,57 @@
 
 /* ---- lanes ---- */
 
-/* The only credential that a provider has, or NULL: it has several, and the line sorts them out. */
+/* The credential that a provider has, or NULL: several, *n of them, and the line sorts them out. */
 static const char *
-only_credential(const struct provider_conf *p)
+only_credential(const struct provider_conf *p, int64_t *n)
 {
 	const struct strings *of =
 		p->api_keys.n && !provider_by_token(p) ? &p->api_keys : &p->tokens;
 
+	*n = of->n ? (int64_t)of->n : 1;
 	if (of->n)
 		return of->n == 1 ? of->v[0] : NULL;
 	return p->email ? p->email : "";
+}
+
+/* By what the account is told from others.  An address means the same one however it is written. */
+static void
+account_print(const char *credential, char print[FINGERPRINT_TEXT])
+{
+	char folded[320];
+	size_t n = 0;
+
+	for (; n < sizeof(folded) - 1 && credential[n]; n++)
+		folded[n] = strchr(credential, '@') ? (char)tolower((unsigned char)credential[n])
+						    : credential[n];
+	fingerprint(folded, n, print);
+	explicit_bzero(folded, sizeof(folded));
 }
 
 void
 task_lane(const struct model_conf *m, const struct task_account *account, char lane[TASK_LANE_TEXT])
 {
 	const struct provider_conf *p = m->provider_conf;
-	const char *credential = only_credential(p);
-	char folded[320], print[FINGERPRINT_TEXT];
-	size_t n = 0;
+	int64_t each = p->concurrency, n = 1;
+	const char *credential = only_credential(p, &n);
+	char print[FINGERPRINT_TEXT] = "all";
+	int len;
 
 	lane[0] = '\0';
-	if (account)
+	if (account) {
 		credential = account->token && *account->token ? account->token : account->email;
-	if (!credential || (p->concurrency != 1 && p->dialect != DIALECT_NOVELAI))
+		n = 1;
+	}
+	if (p->dialect == DIALECT_NOVELAI && !each)
+		each = 1;
+	if (!each)
 		return;
-	/* An address means the same account however it is written. */
-	for (; n < sizeof(folded) - 1 && credential[n]; n++)
-		folded[n] = strchr(credential, '@') ? (char)tolower((unsigned char)credential[n])
-						    : credential[n];
-	fingerprint(folded, n, print);
-	explicit_bzero(folded, sizeof(folded));
-	(void)snprintf(lane, TASK_LANE_TEXT, "%.64s:%s", p->name, print);
+	if (credential)
+		account_print(credential, print);
+	len = snprintf(lane, TASK_LANE_TEXT, "%.64s:%s", p->name, print);
+	if (each * n > 1)
+		(void)snprintf(lane + len, TASK_LANE_TEXT - (size_t)len, "*%lld",
+			       (long long)(each * n));
 }
 
 /* ---- what is asked for ---- */

@@ -31,8 +31,8 @@ int task_add(struct request *r, struct image_engine *g, struct store *store,
 	     struct err *e);
 
 /*
- * The lane of tasks that must not run at the same time: where the provider serves one request of an account
- * at a time.  "" else.
+ * The lane of tasks of which only so many may run at the same time: where a provider serves few requests
+ * of an account, the others' tasks shall not wait behind them.  "" else.
  */
 void task_lane(const struct model_conf *m, const struct task_account *account,
 	       char lane[TASK_LANE_TEXT]);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "store/store_idem.h"
 #include "store/store_task.h"
 #include "store/store_usage.h"
@@ -182,6 +183,17 @@ const char *
 task_status_name(enum task_status status)
 {
 	return (unsigned)status < TASK__MAX ? names[status] : "";
+}
+
+int64_t
+task_lane_width(const char *lane)
+{
+	const char *star = strrchr(lane, '*');
+	int64_t n = 1;
+
+	if (star)
+		(void)num_i64(star + 1, 1, INT32_MAX, &n);
+	return n;
 }
 
 int

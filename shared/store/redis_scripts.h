@@ -9,7 +9,7 @@
  *	task:ID             hash: a task's fields, and seq, its place in the order of adding
  *	tasks, tasks:OWNER  sorted by seq
  *	lane:LANE           the queued tasks of a lane, by seq; "lane:" those without one
- *	busy                hash: lane → the task that runs in it
+ *	running             hash: lane → how many run in it
  *	ready               what may be claimed, by the time it is due; the members begin with seq
  *	leases              what runs, by the end of its lease
  *	counts              hash: status → how many

@@ -17,7 +17,7 @@ wakes(struct store *s, bool queue)
 	wake_all(q->wake, TASK_WAIT_CHANGE);
 }
 
-/* The lane's first task may be claimed, if it is queued: to be called when one has left its place. */
+/* The lane's first tasks may be claimed, those that are queued: to be called when one has left its place. */
 int sqlite_promote(struct sqlite_conn *c, const char *lane, struct err *e);
 
 __typeof__(store_task_claim) sqlite_claim;

@@ -7,8 +7,8 @@ int
 sqlite_promote(struct sqlite_conn *c, const char *lane, struct err *e)
 {
 	static const char sql[] =
-		"UPDATE tasks SET ready=1 WHERE ready=0 AND status IN (0,2) AND seq="
-		"(SELECT seq FROM tasks WHERE lane=? AND status<3 ORDER BY seq LIMIT 1)";
+		"UPDATE tasks SET ready=1 WHERE ready=0 AND status IN (0,2) AND seq IN"
+		" (SELECT seq FROM tasks WHERE lane=? AND status<3 ORDER BY seq LIMIT ?)";
 	sqlite3_stmt *st;
 
 	if (!*lane)
@@ -17,6 +17,7 @@ sqlite_promote(struct sqlite_conn *c, const char *lane, struct err *e)
 	if (!st)
 		return -1;
 	bind_text(st, 1, lane);
+	bind_i64(st, 2, task_lane_width(lane));
 	return stmt_run(c, st, e);
 }
 

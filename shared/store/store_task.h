@@ -8,8 +8,9 @@
  *	   └──── RETRY ←───┘             cancel: PENDING, RETRY → REVOKED; STARTED → asked to stop
  *
  * Lanes.  Tasks of one lane run one at a time, in the order they were added: its first task alone may be
- * claimed, also while that one waits for its next try, and the next when it has ended.  The lane "" holds
- * nothing back.  Between lanes whoever has been due longest comes first.
+ * claimed, also while that one waits for its next try, and the next when it has ended.  Of a lane whose
+ * name ends in "*N" the first N may.  The lane "" holds nothing back.  Between lanes whoever has been due
+ * longest comes first.
  *
  * Leases.  A claim gives the task to one worker for lease_ms; it renews at a third of that.  A lease
  * that ran out is handed to the next claimer with everything that is known (dispatched, upstream_id,
@@ -42,6 +43,7 @@ task_has_ended(enum task_status status)
 }
 
 #define TASK_LANE_TEXT 128
+int64_t task_lane_width(const char *lane); /* 1, or what "*N" says */
 
 /* A sealed box's bytes, or any others.  Wiped before they are freed. */
 struct store_bytes {

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support import NOVELAI_TOKEN, Watch, expect_error, merge, wait_until
+from support import NOVELAI_TOKEN, SIM_KEY, Watch, expect_error, merge, wait_until
 from tasks import (NAI, TASK_ID, Events, cancel, create, data_url, ended, faulty, kill_workers, older, older_end, path_of, read,
                    with_store)
 
@@ -317,6 +317,25 @@ def test_an_accounts_tasks_run_one_at_a_time_and_hold_up_no_other(easel, sim):
         assert [p.split(",")[0] for p in prompts] == [f"number {i}" for i in range(len(prompts))], "first come, first served"
     most = sim.stats()["max_generations_by_account"]
     assert [n for name, n in most.items() if any(a in name for a in accounts)] == [1, 1], most
+
+
+@pytest.mark.parametrize("provider", [{"api_key": SIM_KEY, "concurrency": 2},
+                                      {"api_keys": ["sk-sim-a", "sk-sim-b"], "concurrency": 1}],
+                         ids=["two of a key", "one of two keys"])
+def test_a_long_queue_at_one_provider_leaves_places_for_others(start_easel, sim, provider):
+    """More tasks than the workers have places, of a provider that serves two at once."""
+    sim.reset()
+    easel = start_easel({
+        "process": {"task-worker": {"workers": 2, "max_in_flight": 4}},
+        "providers": {"two": {"dialect": "openai", "base_url": sim.base_url + "/v1", **provider},
+                      "preview": {"dialect": "preview"}},
+        "models": {"gpt-image-1@delay=2": {"provider": "two"}, "easel-preview": {"provider": "preview"}}})
+    many = [create(easel, model="gpt-image-1@delay=2") for _ in range(12)]
+    assert ended(easel, create(easel, model="easel-preview"))["status"] == "SUCCESS"
+    assert read(easel, many[-1])["status"] == "PENDING", "the many are still at it"
+    for task in many:
+        assert ended(easel, task, 60)["status"] == "SUCCESS"
+    assert sim.stats()["max_in_flight"] == 2
 
 
 # ---- secrets ----

@@ -96,6 +96,36 @@ hands_out_each_lane_in_order_and_one_at_a_time(void **state)
 }
 
 static void
+hands_out_as_many_of_a_lane_as_its_name_says(void **state)
+{
+	static const char *const tasks[][2] = { { "a1", "a*3" }, { "a2", "a*3" }, { "a3", "a*3" },
+						{ "a4", "a*3" }, { "a5", "a*3" }, { "b1", "a*0" },
+						{ "b2", "a*0" }, { "c1", "a*" },  { "c2", "a*" } };
+
+	(void)state;
+	for (size_t i = 0; i < 9; i++)
+		add(tasks[i][0], tasks[i][1]);
+	assert_string_equal(claim_all(), "a1 a2 a3 b1 c1"); /* what is no number is one */
+	end_task("a2", 1, TASK_SUCCESS);
+	assert_string_equal(claim_all(), "a4");
+	/* One that waits for its next try keeps its place. */
+	again("a1", 1, 60000);
+	assert_string_equal(claim_all(), "");
+	end_task("a4", 1, TASK_FAILURE);
+	assert_string_equal(claim_all(), "a5");
+	cancel("a1");
+	end_task("a3", 1, TASK_SUCCESS);
+	end_task("a5", 1, TASK_SUCCESS);
+	add("a6", "a*3");
+	add("a7", "a*3");
+	add("a8", "a*3");
+	add("a9", "a*3");
+	assert_string_equal(claim_all(), "a6 a7 a8");
+	end_task("b1", 1, TASK_SUCCESS);
+	assert_string_equal(claim_all(), "b2");
+}
+
+static void
 tries_again_at_its_old_place_when_it_is_due(void **state)
 {
 	AUTO(task_record) t = { 0 };
@@ -960,6 +990,7 @@ what_a_picture_cost_counts_once_with_it(void **state)
 	TEST(driver, keeps_every_field_of_a_task)                        \
 	TEST(driver, adds_the_same_task_once)                            \
 	TEST(driver, hands_out_each_lane_in_order_and_one_at_a_time)     \
+	TEST(driver, hands_out_as_many_of_a_lane_as_its_name_says)       \
 	TEST(driver, tries_again_at_its_old_place_when_it_is_due)        \
 	TEST(driver, gives_back_an_attempt_that_was_none)                \
 	TEST(driver, refuses_beyond_the_queue_s_length)                  \

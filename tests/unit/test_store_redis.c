@@ -88,7 +88,7 @@ names_what_is_missing_or_too_new(void **state)
 static void
 names_what_is_damaged_and_mends_the_queue(void **state)
 {
-	static const char *const keys[] = { "ready", "leases", "busy", "counts", "lane:" };
+	static const char *const keys[] = { "ready", "leases", "running", "counts", "lane:" };
 	struct store *other = NULL;
 
 	(void)state;
