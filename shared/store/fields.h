@@ -11,9 +11,9 @@
 #include "base/err.h"
 
 enum field_kind {
-	FIELD_TEXT,  /* char[size] */
-	FIELD_I64,   /* int64_t */
-	FIELD_UINT,  /* unsigned, or an enum */
+	FIELD_TEXT, /* char[size] */
+	FIELD_I64,  /* int64_t */
+	FIELD_UINT, /* unsigned, or an enum */
 	FIELD_BOOL,
 	FIELD_LONG,  /* char *, the record's own; "" is NULL */
 	FIELD_FIXED, /* unsigned char[size] */
@@ -35,7 +35,6 @@ extern const struct fields key_fields, job_fields, task_fields, idem_fields, use
 	session_fields, usage_fields, picture_fields;
 
 #define FIELDS_MAX 32 /* of any record */
-
 
 /* Frees what a record owns and zeroes it. */
 void fields_done(const struct fields *f, void *record);

@@ -23,7 +23,7 @@
 #define REDIS_RETRY_MS   3000
 #define REDIS_POOL_MAX   16
 #define REDIS_ARGS       128 /* of one command */
-#define REDIS_NUMBERS    48 /* of those, written by us */
+#define REDIS_NUMBERS    48  /* of those, written by us */
 
 struct redis;
 
@@ -46,7 +46,8 @@ void args_begin(struct redis_args *a, const char *first);
 void arg_text(struct redis_args *a, const char *s); /* NULL: "" */
 void arg_mem(struct redis_args *a, const void *p, size_t n);
 void arg_i64(struct redis_args *a, int64_t n);
-void arg_pair(struct redis_args *a, const char *name, const char *value); /* nothing when value is NULL */
+void arg_pair(struct redis_args *a, const char *name,
+	      const char *value); /* nothing when value is NULL */
 /* Name and value of each field that is not empty or 0. */
 void arg_record(struct redis_args *a, const struct fields *f, const void *record);
 
@@ -64,8 +65,8 @@ redisReply_freep(redisReply **reply)
 #define AUTO_REPLY __attribute__((cleanup(redisReply_freep))) redisReply *
 
 /* The answer, never an error's; or NULL: ERR_STORE. */
-redisReply *redis_run(struct redis *r, struct redis_args *a, const struct deadline *d,
-		      struct err *e);
+redisReply *
+redis_run(struct redis *r, struct redis_args *a, const struct deadline *d, struct err *e);
 
 /* A script, and its name at the server once it is known there. */
 struct redis_script {
@@ -79,7 +80,7 @@ redisReply *redis_script_run(struct redis *r, const struct redis_script *script,
 
 /* Fills a record from name, value, name, value… from element `first` on.  -1: out of memory. */
 int answer_record(const redisReply *reply, size_t first, const struct fields *f, void *record,
-		 struct err *e);
+		  struct err *e);
 int64_t answer_i64(const redisReply *reply); /* an integer, or a text that is one; else 0 */
 const redisReply *answer_at(const redisReply *reply, size_t i); /* NULL: there is none */
 const char *answer_text(const redisReply *reply);               /* "" when it is none */

@@ -7,7 +7,7 @@
 #include "store/redis_scripts.h"
 #include "store/store_driver.h"
 
-#define REDIS_SCHEMA 1 /* "easel:schema" */
+#define REDIS_SCHEMA 1   /* "easel:schema" */
 #define REDIS_PAGE   100 /* records asked for at once */
 
 static inline struct redis *
@@ -19,8 +19,8 @@ redis_of(const struct store *s)
 redisReply *redis_eval(struct store *s, enum redis_script_name name, struct redis_args *a,
 		       const struct deadline *d, struct err *e);
 /* The same, for an answer that is a number. */
-int redis_eval_i64(struct store *s, enum redis_script_name name, struct redis_args *a,
-		   int64_t *out, const struct deadline *d, struct err *e);
+int redis_eval_i64(struct store *s, enum redis_script_name name, struct redis_args *a, int64_t *out,
+		   const struct deadline *d, struct err *e);
 /* The same, for an answer that is one record or nothing. */
 int redis_eval_record(struct store *s, enum redis_script_name name, struct redis_args *a,
 		      const struct fields *f, void *out, bool *found, const struct deadline *d,
@@ -39,8 +39,8 @@ struct redis_list {
 	void *arg;
 };
 /* Pages through tasks or pictures, the newest first: see SCRIPT_LIST. */
-int redis_list(struct store *s, const struct redis_list *l, const struct deadline *d,
-	       struct err *e);
+int
+redis_list(struct store *s, const struct redis_list *l, const struct deadline *d, struct err *e);
 
 /* 64 hexadecimal digits of a SHA-256. */
 void redis_hex(const unsigned char hash[32], char out[65]);

@@ -40,7 +40,7 @@ struct schema {
 	int version;              /* = the number of steps, in PRAGMA user_version */
 	const struct schema_table {
 		const char *name, *columns; /* what must be there afterwards; NULL at the end */
-	} *tables;
+	} * tables;
 };
 
 struct pool_write;

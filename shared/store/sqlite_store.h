@@ -9,35 +9,31 @@
 #include "store/sqlite_pool.h"
 #include "store/store_driver.h"
 
-#define KEY_COLUMNS \
-	"id, name, hash, scopes, created_ms, expires_ms, revoked_ms, hint"
-#define JOB_COLUMNS \
+#define KEY_COLUMNS "id, name, hash, scopes, created_ms, expires_ms, revoked_ms, hint"
+#define JOB_COLUMNS                                                                       \
 	"id, request_id, key_id, program, model, provider, stage, outcome, upstream_id, " \
 	"created_ms, ended_ms"
-#define TASK_COLUMNS \
-	"id, request_id, owner, lane, model, provider, stage, upstream_id, worker, " \
-	"status, dispatched, cancel_requested, attempts, created_ms, started_ms, " \
-	"ended_ms, due_ms, expires_ms, lease_until_ms, fence, callback_due_ms, " \
+#define TASK_COLUMNS                                                                   \
+	"id, request_id, owner, lane, model, provider, stage, upstream_id, worker, "   \
+	"status, dispatched, cancel_requested, attempts, created_ms, started_ms, "     \
+	"ended_ms, due_ms, expires_ms, lease_until_ms, fence, callback_due_ms, "       \
 	"callback_tries, request, input, history, progress, result, error, callback, " \
 	"secret"
-#define IDEM_COLUMNS \
+#define IDEM_COLUMNS                                                                    \
 	"owner, key, hash, request_id, task_id, done, status, created_ms, expires_ms, " \
 	"answer"
-#define USER_COLUMNS \
-	"id, email, role, password, disabled, created_ms"
-#define SESSION_COLUMNS \
-	"hash, user_id, created_ms, expires_ms, revoked_ms"
-#define USAGE_COLUMNS \
-	"day, key_id, model, requests, pictures, price_micro"
-#define PICTURE_COLUMNS \
+#define USER_COLUMNS    "id, email, role, password, disabled, created_ms"
+#define SESSION_COLUMNS "hash, user_id, created_ms, expires_ms, revoked_ms"
+#define USAGE_COLUMNS   "day, key_id, model, requests, pictures, price_micro"
+#define PICTURE_COLUMNS                                                                   \
 	"id, owner, request_id, task_id, type, size, model, provider, file, created_ms, " \
 	"bytes, seed, prompt, parameters, receipt"
 
 /* As above, but for the secret. */
-#define TASK_SEEN_COLUMNS \
+#define TASK_SEEN_COLUMNS                                                            \
 	"id, request_id, owner, lane, model, provider, stage, upstream_id, worker, " \
-	"status, dispatched, cancel_requested, attempts, created_ms, started_ms, " \
-	"ended_ms, due_ms, expires_ms, lease_until_ms, fence, callback_due_ms, " \
+	"status, dispatched, cancel_requested, attempts, created_ms, started_ms, "   \
+	"ended_ms, due_ms, expires_ms, lease_until_ms, fence, callback_due_ms, "     \
 	"callback_tries, request, input, history, progress, result, error, callback, x''"
 
 extern const struct schema sqlite_schema; /* sqlite_schema.c */

@@ -33,9 +33,9 @@ int store_idem_begin(struct store *s, const struct idem_record *r, struct idem_r
 int store_idem_by_key(struct store *s, const char *owner, const char *key, struct idem_record *out,
 		      bool *found, const struct deadline *d, struct err *e);
 /* The newest of them. */
-int store_idem_by_body(struct store *s, const char *owner, const unsigned char *hash,
-		       struct idem_record *out, bool *found, const struct deadline *d,
-		       struct err *e);
+int
+store_idem_by_body(struct store *s, const char *owner, const unsigned char *hash,
+		   struct idem_record *out, bool *found, const struct deadline *d, struct err *e);
 /* It became a task. */
 int store_idem_task(struct store *s, const char *request_id, const char *task_id, bool *found,
 		    const struct deadline *d, struct err *e);
@@ -43,7 +43,7 @@ int store_idem_task(struct store *s, const char *request_id, const char *task_id
 int store_idem_finish(struct store *s, const char *request_id, int64_t status, const char *answer,
 		      bool *found, const struct deadline *d, struct err *e);
 /* Nothing was bought: the same request may begin anew. */
-int store_idem_drop(struct store *s, const char *request_id, const struct deadline *d,
-		    struct err *e);
+int
+store_idem_drop(struct store *s, const char *request_id, const struct deadline *d, struct err *e);
 
 #endif

@@ -241,7 +241,7 @@ check_types(struct redis *r, const struct deadline *d, struct err *e)
 	} rows[] = {
 		{ "easel:tasks", "zset" },    { "easel:lane:", "zset" },
 		{ "easel:ready", "zset" },    { "easel:leases", "zset" },
-		{ "easel:running", "hash" },     { "easel:counts", "hash" },
+		{ "easel:running", "hash" },  { "easel:counts", "hash" },
 		{ "easel:expires", "zset" },  { "easel:callbacks", "zset" },
 		{ "easel:keys", "zset" },     { "easel:jobs", "zset" },
 		{ "easel:users", "zset" },    { "easel:usage-days", "zset" },

@@ -33,9 +33,10 @@ static int
 add_in(struct sqlite_conn *c, void *arg, struct err *e)
 {
 	static const char known[] = "SELECT 1 FROM tasks WHERE id=?";
-	static const char sql[] = "INSERT INTO tasks (" TASK_COLUMNS ", ready) VALUES (" QUESTION_30
-				  ", CASE WHEN ?10=1 THEN 0 WHEN ?4='' THEN 1 ELSE ?31>(SELECT count(*) FROM"
-				  " (SELECT 1 FROM tasks WHERE lane=?4 AND status<3 LIMIT ?31)) END)";
+	static const char sql[] =
+		"INSERT INTO tasks (" TASK_COLUMNS ", ready) VALUES (" QUESTION_30
+		", CASE WHEN ?10=1 THEN 0 WHEN ?4='' THEN 1 ELSE ?31>(SELECT count(*) FROM"
+		" (SELECT 1 FROM tasks WHERE lane=?4 AND status<3 LIMIT ?31)) END)";
 	struct add *a = arg;
 	bool queued = a->t.status == TASK_PENDING, is = false;
 	sqlite3_stmt *st = stmt_take(c, known, e);

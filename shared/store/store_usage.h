@@ -31,13 +31,13 @@ int store_usage_sum(struct store *s, enum usage_by by, const char *since, const 
 struct picture_record {
 	char id[64]; /* the file's name without its ending */
 	char owner[40], request_id[40], task_id[40];
-	char type[32];  /* "image/png" */
-	char size[24];  /* "1024x1024" */
+	char type[32]; /* "image/png" */
+	char size[24]; /* "1024x1024" */
 	char model[128], provider[64];
 	char file[128]; /* under the file store */
 	int64_t created_ms, bytes;
-	int64_t seed;   /* -1: not known */
-	char *prompt;   /* these are the record's own */
+	int64_t seed;               /* -1: not known */
+	char *prompt;               /* these are the record's own */
 	char *parameters, *receipt; /* JSON */
 };
 void picture_record_done(struct picture_record *p);

@@ -65,13 +65,13 @@ struct lockout {
 };
 
 /* `subject`: "account:EMAIL", "address:IP".  One more failure; *out is how it stands now. */
-int store_lockout_fail(struct store *s, const char *subject, const struct lockout_rule *rule,
-		       int64_t now_ms, struct lockout *out, const struct deadline *d,
-		       struct err *e);
+int
+store_lockout_fail(struct store *s, const char *subject, const struct lockout_rule *rule,
+		   int64_t now_ms, struct lockout *out, const struct deadline *d, struct err *e);
 /* Zeroes: nothing is known of it. */
 int store_lockout_get(struct store *s, const char *subject, int64_t now_ms, struct lockout *out,
 		      const struct deadline *d, struct err *e);
-int store_lockout_clear(struct store *s, const char *subject, const struct deadline *d,
-			struct err *e);
+int
+store_lockout_clear(struct store *s, const char *subject, const struct deadline *d, struct err *e);
 
 #endif
