@@ -149,3 +149,37 @@ png_size() {
 	set -- $(head -c 24 "$1" | tail -c 8 | od -An -tu1)
 	echo "$(((($1 * 256 + $2) * 256 + $3) * 256 + $4))x$(((($5 * 256 + $6) * 256 + $7) * 256 + $8))"
 }
+
+# ---- pictures: the test's own `make MEMBERS` asks for one with these members added ----
+
+# fetch URL [FILE] - a stored picture as anybody gets it, in $tmp/picture or FILE; fills $tmp/head
+fetch() {
+	: >"$tmp/body"
+	curl --silent --show-error --max-time 30 --dump-header "$tmp/head" --output "${2:-$tmp/picture}" \
+		"$1" || echo "# curl failed for $1"
+}
+
+# url_is_ours NAME URL - it is of this installation, and a picture lies there, now in $tmp/picture
+url_is_ours() {
+	like "$1: it is ours, not the provider's" '^https?://[^/]+/files/[0-9a-z]{26}\.(png|jpg|webp)$' "$2"
+	fetch "$2"
+	isnt "$1: what lies there is a picture" "not a picture" "$(picture_type "$tmp/picture")"
+}
+
+# model_is_there ID
+model_is_there() {
+	echo "# the model"
+	call GET "/v1/models/$1"
+	is "the model is there: status 200" 200 "$status"
+	is "the model is there: its id" "$1" "$(json_get id)"
+}
+
+# in_base64 - a picture in the answer itself
+in_base64() {
+	echo "# a picture in base64"
+	make '"response_format":"b64_json"'
+	is "b64_json: status 200" 200 "$status"
+	is "b64_json: no URL in the answer" "" "$(json_get url)"
+	json_get b64_json | base64 -d >"$tmp/picture" 2>/dev/null
+	isnt "b64_json: it is a picture" "not a picture" "$(picture_type "$tmp/picture")"
+}

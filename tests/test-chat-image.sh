@@ -19,15 +19,6 @@ name=$(json_quote "$model")
 # chat MEMBERS - asks for the picture with these members added
 chat() { post $path "{\"model\":$name,\"messages\":[{\"role\":\"user\",\"content\":$prompt}]${1:+,$1}}"; }
 
-# a_picture NAME URL - what lies there is one
-a_picture() {
-	like "$1: an absolute URL" '^https?://[^/]+/files/[0-9a-z]{26}\.(png|jpg|webp)$' "$2"
-	curl --silent --show-error --max-time 30 --dump-header "$tmp/head" --output "$tmp/picture" "$2" ||
-		echo "# curl failed for $2"
-	: >"$tmp/body"
-	isnt "$1: what lies there is a picture" "not a picture" "$(picture_type "$tmp/picture")"
-}
-
 echo "# plain"
 chat
 is "plain: status 200" 200 "$status"
@@ -39,13 +30,13 @@ content=$(json_get content)
 url=$(json_get url)
 is "plain: Markdown and images[] say the same" "![image]($url)" "$content"
 like "plain: the tokens are counted" '^[0-9]+$' "$(json_get total_tokens)"
-a_picture plain "$url"
+url_is_ours plain "$url"
 
 echo "# parts"
 post $path "{\"model\":$name,\"messages\":[{\"role\":\"system\",\"content\":\"You draw.\"},{\"role\":\"user\",\"content\":\
 [{\"type\":\"text\",\"text\":$prompt}]}]}"
 is "parts: status 200" 200 "$status"
-a_picture parts "$(json_get url)"
+url_is_ours parts "$(json_get url)"
 
 echo "# stream"
 chat '"stream":true,"stream_options":{"include_usage":true}'
@@ -58,7 +49,7 @@ is "stream: one id" 1 "$(json_all id | sort -u | grep -c .)"
 is "stream: the usage comes last" 1 "$(grep '^data: {' "$tmp/body" | tail -n 1 | grep -c '"choices":\[\].*"total_tokens"')"
 url=$(json_get url)
 is "stream: the content is the Markdown" 1 "$(grep -cF "\"content\":\"![image]($url)\"" "$tmp/body")"
-a_picture stream "$url"
+url_is_ours stream "$url"
 
 echo "# refused"
 post $path "{\"model\":$name}"

@@ -16,11 +16,6 @@ form() {
 	call POST $path --form "prompt=$prompt" "$@"
 }
 
-# fetch URL FILE
-fetch() {
-	curl --silent --show-error --max-time 30 --output "$2" "$1" || echo "# curl failed for $1"
-}
-
 echo "# pictures to start from"
 for format in png jpeg; do
 	post /v1/images/generations "{${MODEL:+\"model\":$(json_quote "$MODEL"),}\"prompt\":$(json_quote "$prompt"),

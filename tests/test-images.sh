@@ -12,13 +12,6 @@ path=/v1/images/generations
 # make MEMBERS - asks for the picture with these members added
 make() { post $path "{${model}\"prompt\":$prompt${1:+,$1}}"; }
 
-# fetch URL NAME - the stored picture, as anybody gets it
-fetch() {
-	curl --silent --show-error --max-time 30 --dump-header "$tmp/head" --output "$tmp/picture" \
-		"$1" || echo "# curl failed for $1"
-	: >"$tmp/body"
-}
-
 echo "# response_format url"
 make '"response_format":"url"'
 is "url: status 200" 200 "$status"
@@ -28,20 +21,12 @@ like "url: server-timing is the ledger" 'auth;dur=[0-9.]+' "$(header server-timi
 like "url: server-timing says what the provider took" 'provider;dur=[0-9.]+' "$(header server-timing)"
 like "url: created is a time" '^[0-9]{10}$' "$(json_get created)"
 is "url: no picture in the answer" "" "$(json_get b64_json)"
-url=$(json_get url)
-like "url: an absolute URL" '^https?://[^/]+/files/[0-9a-z]{26}\.(png|jpg|webp)$' "$url"
-fetch "$url"
-isnt "url: what lies there is a picture" "not a picture" "$(picture_type "$tmp/picture")"
+url_is_ours url "$(json_get url)"
 like "url: its type" "^image/$(picture_type "$tmp/picture")\$" "$(header content-type)"
 like "url: it may be cached for ever" 'immutable' "$(header cache-control)"
 is "url: browsers do not guess" nosniff "$(header x-content-type-options)"
 
-echo "# response_format b64_json"
-make '"response_format":"b64_json"'
-is "b64_json: status 200" 200 "$status"
-json_get b64_json | base64 -d >"$tmp/picture" 2>/dev/null
-is "b64_json: no URL in the answer" "" "$(json_get url)"
-isnt "b64_json: it is a picture" "not a picture" "$(picture_type "$tmp/picture")"
+in_base64
 
 echo "# output_format"
 for format in png jpeg webp; do

@@ -26,13 +26,6 @@ wait_for() {
 	done
 }
 
-# fetch URL - the stored picture, as anybody gets it
-fetch() {
-	curl --silent --show-error --max-time 30 --dump-header "$tmp/head" --output "$tmp/picture" \
-		"$1" || echo "# curl failed for $1"
-	: >"$tmp/body"
-}
-
 echo "# a task is taken in: $text"
 add
 is "taken in: status 202" 202 "$status"
@@ -60,10 +53,7 @@ is "read: it succeeded" SUCCESS "$(json_get status)"
 is "read: no error" null "$(json_get error)"
 is "read: nothing before it" null "$(json_get queue_position)"
 is "read: its attempt" succeeded "$(json_get outcome)"
-url=$(json_get url)
-like "read: a picture of ours" '^https?://[^/]+/files/[0-9a-z]{26}\.(png|jpg|webp)$' "$url"
-fetch "$url"
-isnt "read: what lies there is a picture" "not a picture" "$(picture_type "$tmp/picture")"
+url_is_ours read "$(json_get url)"
 
 echo "# lists"
 add
