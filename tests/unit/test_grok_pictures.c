@@ -1,5 +1,3 @@
-#include <dirent.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,13 +10,11 @@
 #include "net/upstream.h"
 #include "provider/grok.h"
 #include "provider/grok_pictures.h"
+#include "state_folder.h"
 #include "wire_server.h"
 
 #define LARGE (FINAL_CHARS / 4 * 3 + 300) /* bytes: old clients take it for a final one */
 #define SMALL 3000
-
-static char folder[] = "/tmp/easel-grok-XXXXXX";
-static struct filestore *files;
 
 /* ---- pictures ---- */
 
@@ -49,23 +45,6 @@ picture_text(size_t bytes, unsigned char seed)
 	(void)base64_encode(text, p, bytes);
 	free(p);
 	return text;
-}
-
-static unsigned
-files_stored(void)
-{
-	char path[128];
-	struct dirent *f;
-	unsigned n = 0;
-	DIR *d;
-
-	(void)snprintf(path, sizeof(path), "%s/files", folder);
-	d = opendir(path);
-	assert_non_null(d);
-	while ((f = readdir(d)))
-		n += f->d_type == DT_REG;
-	(void)closedir(d);
-	return n;
 }
 
 /* ---- a request that is answered message by message ---- */
@@ -474,37 +453,6 @@ sources_and_masks_are_refused_where_nobody_takes_them(void **state)
 
 /* ---- the frame ---- */
 
-static int
-unlink_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int
-start(void **state)
-{
-	struct err e;
-
-	(void)state;
-	return mkdtemp(folder) && upstream_init(&e) == 0 &&
-			       filestore_open(&files, "file:files", folder, 1 << 20, 1 << 26, 0,
-					      &e) == 0
-		       ? 0
-		       : -1;
-}
-
-static int
-stop(void **state)
-{
-	(void)state;
-	filestore_free(files);
-	upstream_shutdown();
-	return nftw(folder, unlink_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 int
 main(void)
 {
@@ -523,5 +471,5 @@ main(void)
 		cmocka_unit_test(sources_and_masks_are_refused_where_nobody_takes_them),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -1,7 +1,5 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,14 +15,12 @@
 #include "net/upstream.h"
 #include "provider/modelscope_size.h"
 #include "provider/provider.h"
+#include "state_folder.h"
 #include "wire_server.h"
 
 #define KEY     "ms-fake-01234567-89ab-cdef"
 #define QWEN    "Qwen/Qwen-Image"
 #define LATE_MS 400 /* how late a call may return; generous, for slow machines */
-
-static char folder[] = "/tmp/easel-modelscope-XXXXXX";
-static struct filestore *files;
 
 /* ---- time: pauses are noted, and cut short unless a test is about the deadline ---- */
 
@@ -74,23 +70,6 @@ picture_make(unsigned char p[PICTURE_BYTES], unsigned seed)
 	p[36] = (unsigned char)data;
 	memcpy(p + 37, "IDAT", 4);
 	memcpy(p + PICTURE_BYTES - sizeof(end), end, sizeof(end));
-}
-
-static unsigned
-files_stored(void)
-{
-	char path[128];
-	struct dirent *f;
-	unsigned n = 0;
-	DIR *d;
-
-	(void)snprintf(path, sizeof(path), "%s/files", folder);
-	d = opendir(path);
-	assert_non_null(d);
-	while ((f = readdir(d)))
-		n += f->d_type == DT_REG;
-	(void)closedir(d);
-	return n;
 }
 
 /* ---- a provider that answers from a script ---- */
@@ -1058,35 +1037,6 @@ pictures_that_came_stay_at_the_deadline(void **state)
 	assert_int_equal(t.call.nimages, 1);
 }
 
-static int
-setup(void **state)
-{
-	struct err e;
-
-	(void)state;
-	if (!mkdtemp(folder) || upstream_init(&e) < 0)
-		return -1;
-	return filestore_open(&files, "file:files", folder, 1 << 20, 1 << 24, 0, &e);
-}
-
-static int
-remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	filestore_free(files);
-	upstream_shutdown();
-	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 int
 main(void)
 {
@@ -1115,5 +1065,5 @@ main(void)
 		cmocka_unit_test(pictures_that_came_stay_at_the_deadline),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

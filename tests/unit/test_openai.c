@@ -1,11 +1,9 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -13,12 +11,10 @@
 #include "base/cleanup.h"
 #include "net/upstream.h"
 #include "provider/provider.h"
+#include "state_folder.h"
 #include "wire_server.h"
 
 #define KEY "sk-fake-0123456789abcdef"
-
-static char folder[] = "/tmp/easel-openai-XXXXXX";
-static struct filestore *files;
 
 /* ---- pictures ---- */
 
@@ -55,23 +51,6 @@ picture_text(unsigned seed)
 	picture_make(p, seed);
 	text[seed % 4][base64_encode(text[seed % 4], p, sizeof(p))] = '\0';
 	return text[seed % 4];
-}
-
-static unsigned
-files_stored(void)
-{
-	char path[128];
-	struct dirent *f;
-	unsigned n = 0;
-	DIR *d;
-
-	(void)snprintf(path, sizeof(path), "%s/files", folder);
-	d = opendir(path);
-	assert_non_null(d);
-	while ((f = readdir(d)))
-		n += f->d_type == DT_REG;
-	(void)closedir(d);
-	return n;
 }
 
 /* ---- a provider that answers from a script ---- */
@@ -968,35 +947,6 @@ the_capabilities_follow_the_model(void **state)
 	}
 }
 
-static int
-setup(void **state)
-{
-	struct err e;
-
-	(void)state;
-	if (!mkdtemp(folder) || upstream_init(&e) < 0)
-		return -1;
-	return filestore_open(&files, "file:files", folder, 1 << 20, 1 << 24, 0, &e);
-}
-
-static int
-remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	filestore_free(files);
-	upstream_shutdown();
-	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 int
 main(void)
 {
@@ -1027,5 +977,5 @@ main(void)
 		cmocka_unit_test(the_capabilities_follow_the_model),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
