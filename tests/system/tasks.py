@@ -101,11 +101,18 @@ def older_end(easel, task_id):
 
 # ---- workers that die ----
 
-def kill_workers(easel):
-    """Every process of task-worker at once, its parents too."""
-    victims = easel.named("handlers/task-worker")
-    assert len(victims) == 3, victims  # a parent and two workers
+def kill_program(easel, program):
+    """Every process of it at once, a parent and two workers."""
+    def processes():
+        found = easel.named("handlers/" + program)
+        return found if len(found) == 3 else None
+    victims = wait_until(processes, 20, "all of " + program)
     for p in victims:
         os.kill(p.pid, signal.SIGKILL)
+    return victims
+
+
+def kill_workers(easel):
+    old = {p.pid for p in kill_program(easel, "task-worker")}
     wait_until(lambda: len(easel.named("handlers/task-worker")) == 3 and
-               not {p.pid for p in victims} & {p.pid for p in easel.named("handlers/task-worker")}, 20, "new workers")
+               not old & {p.pid for p in easel.named("handlers/task-worker")}, 20, "new workers")

@@ -11,6 +11,7 @@ import pytest
 
 from redis_server import Redis
 from support import SIM_KEY, SLOW, Watch, alive, expect_error, merge, modelscope, sim_config, wait_until
+from tasks import kill_program
 
 MAKER = "images-generations"
 NAMED = "Qwen/Qwen-Image@task-seconds=2"
@@ -66,14 +67,6 @@ class Request(threading.Thread):
             self.answer = error
 
 
-def kill_program(easel, program=MAKER):
-    """Every process of it at once."""
-    victims = easel.named("handlers/" + program)
-    assert len(victims) == 3, victims  # a parent and two workers
-    for p in victims:
-        os.kill(p.pid, signal.SIGKILL)
-
-
 def killed(easel, sim, headers, **members):
     """A request is sent and accepted by the provider, and its program killed within its first second."""
     watch = Watch(sim)
@@ -81,7 +74,7 @@ def killed(easel, sim, headers, **members):
     wait_until(lambda: any(r["body_end"] for r in watch.requests("generate")), 10, "the purchase")
     if members["model"] == NAMED:  # its name has come
         wait_until(lambda: watch.requests("task"), 10, "a poll")
-    kill_program(easel)
+    kill_program(easel, MAKER)
     first.join()
     return watch, first.answer
 
@@ -112,7 +105,7 @@ def test_of_several_pictures_those_that_came_are_kept_and_the_rest_follows(easel
     wait_until(lambda: len(purchases(watch)) == asked_before, 20, "the purchases")
     polls = len(watch.requests("task"))
     wait_until(lambda: len(watch.requests("task")) > polls, 10, "the last one's name has come")
-    kill_program(easel)
+    kill_program(easel, MAKER)
     first.join()
     answer = easel.generate(headers=RETRY, **members)
     assert answer.status == 200 and answer.header("idempotent-replayed") == "true", answer
@@ -211,7 +204,7 @@ def test_a_repetition_of_what_had_not_left_begins_anew(easel, sim):
     headers = {"Idempotency-Key": "lost-nowhere"}
     first = Request(easel, headers=headers, **members)
     wait_until(lambda: "prompt='nowhere at once'" in easel.log(), 10, "its attempt")
-    kill_program(easel)
+    kill_program(easel, MAKER)
     first.join()
     answer = easel.generate(headers={**headers, "x-easel-deadline": "1s"}, **members)
     error = expect_error(answer, 504, "deadline_exceeded", stage="provider.connect")
