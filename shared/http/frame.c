@@ -30,7 +30,7 @@ frame_open(struct frame *f, const struct app *app, const struct config *c, struc
 	    fingerprint_init(c->state_dir, e) < 0 ||
 	    store_open(&f->store, c->store.url, c->state_dir, false, e) < 0 ||
 	    authenticator_open(&f->auth, f->store, c->state_dir, c->auth.required, e) < 0 ||
-	    (spends(app) && limits_open(&f->limits, c->state_dir, e) < 0))
+	    (spends(app) && store_limit_open(f->store, c->state_dir, e) < 0))
 		return -1;
 	f->state = calloc(1, app->state_size ? app->state_size : 1);
 	if (!f->state)
@@ -46,7 +46,6 @@ frame_close(struct frame *f)
 	if (f->state && f->app->done)
 		f->app->done(f->state);
 	free(f->state);
-	limits_free(f->limits);
 	authenticator_free(f->auth);
 	store_free(f->store);
 }
@@ -123,8 +122,7 @@ static void
 request_close(struct request *r)
 {
 	/* Before the last byte leaves: who has its answer is never told that it has a request in hand. */
-	if (r->frame->limits)
-		limits_give(r->frame->limits, &r->grant, r->images_came);
+	store_limit_give(r->frame->store, &r->grant, r->images_came);
 	if (!r->over)
 		request_end(r);
 	for (unsigned i = 0; i < r->nafters; i++)
@@ -140,7 +138,7 @@ request_close(struct request *r)
 void
 request_may_last(struct request *r, int64_t until_us)
 {
-	(void)r;
+	store_limit_keep(r->frame->store, &r->grant, &(const struct deadline){ .at_us = until_us });
 	watchdog_until(until_us);
 }
 
@@ -163,8 +161,7 @@ request_leave(struct request *r, int64_t until_us)
 {
 	if (r->over)
 		return;
-	if (r->frame->limits)
-		limits_leave(r->frame->limits, &r->grant);
+	store_limit_leave(r->frame->store, &r->grant);
 	request_end(r);
 	r->over = true;
 	watchdog_stage("work");
@@ -263,13 +260,13 @@ check_limits(struct request *r, struct err *e)
 				       .images_per_day = c->limits.images_per_day };
 
 	watchdog_stage("limit");
-	return limits_take(r->frame->limits, r->who.id, &set, &r->grant, &r->deadline, e);
+	return store_limit_take(r->frame->store, r->who.id, &set, &r->grant, &r->deadline, e);
 }
 
 int
 request_images_take(struct request *r, unsigned n, struct err *e)
 {
-	return limits_take_images(r->frame->limits, &r->grant, n, &r->deadline, e);
+	return store_limit_take_images(r->frame->store, &r->grant, n, &r->deadline, e);
 }
 
 void

@@ -5,12 +5,12 @@
  */
 #include <sys/types.h>
 
-#include "access/limits.h"
 #include "base/buf.h"
 #include "http/app.h"
 #include "http/conn.h"
 #include "http/route.h"
 #include "http/stats.h"
+#include "store/store_limit.h"
 
 #define HEADERS_MAX_BYTES 16384 /* of an answer */
 #define WRITE_GRACE_MS    30000 /* beyond the deadline, for a client to take its answer */
@@ -21,7 +21,6 @@ struct frame {
 	struct process_conf process;
 	struct store *store;
 	struct authenticator *auth;
-	struct limits *limits; /* NULL: no route of this program spends */
 	struct stats *stats;
 	void *state;
 	_Atomic int64_t

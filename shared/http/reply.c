@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json_text.h"
+#include "http/duration.h"
 #include "http/frame.h"
 #include "http/watchdog.h"
 
@@ -103,11 +104,11 @@ add_server_timing(const struct request *r, struct buf *b)
 static void
 add_limit(struct buf *b, const char *what, const struct limit_state *s)
 {
-	char reset[LIMITS_DURATION_TEXT];
+	char reset[DURATION_TEXT];
 
 	if (!s->limit)
 		return;
-	limits_duration(s->reset_ms, reset);
+	duration_text(s->reset_ms, reset);
 	(void)buf_addf(b,
 		       "x-ratelimit-limit-%s: %lld\r\nx-ratelimit-remaining-%s: %lld\r\n"
 		       "x-ratelimit-reset-%s: %s\r\n",

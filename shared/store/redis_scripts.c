@@ -312,6 +312,12 @@ static const struct {
 	[SCRIPT_PICTURE_ADD] = { usage_prelude, NULL, picture_add },
 	[SCRIPT_PICTURE_DELETE] = { picture_prelude, NULL, picture_delete },
 	[SCRIPT_PICTURE_OLDEST] = { picture_prelude, NULL, picture_oldest },
+	[SCRIPT_LIMIT_TAKE] = { redis_limit_prelude, NULL, redis_limit_take },
+	[SCRIPT_LIMIT_IMAGES] = { redis_limit_prelude, NULL, redis_limit_images },
+	[SCRIPT_LIMIT_KEEP] = { redis_limit_prelude, NULL, redis_limit_keep },
+	[SCRIPT_LIMIT_GIVE] = { redis_limit_prelude, NULL, redis_limit_give },
+	[SCRIPT_LIMIT_HOLDERS] = { redis_limit_prelude, NULL, redis_limit_holders },
+	[SCRIPT_LIMIT_BURY] = { redis_limit_prelude, NULL, redis_limit_bury },
 };
 
 static struct redis_script scripts[SCRIPT__MAX];

@@ -19,6 +19,9 @@
  *	idem:REQUEST        and idem-key:OWNER:KEY, idem-body:OWNER:HASH, which point to it
  *	key:ID key-hash:H keys · job:ID jobs · user:ID user-email:E users · session:H user-sessions:ID
  *	lockout:SUBJECT · usage:DAY usage-days · picture:ID pictures pictures:OWNER pictures-made picture-bytes
+ *	limit-minute:KEY    when its bucket of requests is full again, in microseconds
+ *	limit-held:KEY      MACHINE/PROCESS/N of its requests in hand, by when they lapse
+ *	limit-images:DAY:KEY  hash: n, its pictures of that day; and those of each request in hand
  *	seq, schema
  */
 #include "store/redis_conn.h"
@@ -59,6 +62,12 @@ enum redis_script_name {
 	SCRIPT_PICTURE_ADD,
 	SCRIPT_PICTURE_DELETE,
 	SCRIPT_PICTURE_OLDEST,
+	SCRIPT_LIMIT_TAKE,
+	SCRIPT_LIMIT_IMAGES,
+	SCRIPT_LIMIT_KEEP,
+	SCRIPT_LIMIT_GIVE,
+	SCRIPT_LIMIT_HOLDERS,
+	SCRIPT_LIMIT_BURY,
 	SCRIPT__MAX
 };
 
@@ -80,5 +89,12 @@ extern const char redis_task_callback[];
 extern const char redis_task_callback_done[];
 extern const char redis_prune[];
 extern const char redis_task_rebuild[];
+extern const char redis_limit_prelude[];
+extern const char redis_limit_take[];
+extern const char redis_limit_images[];
+extern const char redis_limit_keep[];
+extern const char redis_limit_give[];
+extern const char redis_limit_holders[];
+extern const char redis_limit_bury[];
 
 #endif

@@ -50,5 +50,6 @@ extern const struct task_driver redis_task;
 extern const struct idem_driver redis_idem;
 extern const struct user_driver redis_user;
 extern const struct usage_driver redis_usage;
+extern const struct limit_driver redis_limit;
 
 #endif

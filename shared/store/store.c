@@ -45,6 +45,8 @@ store_free(struct store *s)
 {
 	if (!s)
 		return;
+	if (s->limits)
+		s->driver->limit->close(s);
 	s->driver->close(s->self);
 	free(s);
 }

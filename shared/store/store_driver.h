@@ -7,6 +7,7 @@
  */
 #include "store/store.h"
 #include "store/store_idem.h"
+#include "store/store_limit.h"
 #include "store/store_task.h"
 #include "store/store_usage.h"
 #include "store/store_user.h"
@@ -73,6 +74,21 @@ struct usage_driver {
 	STORE_FN(picture_prune);
 };
 
+struct limit_driver {
+	STORE_FN(limit_open); /* sets s->limits */
+	STORE_FN(limit_take);
+	STORE_FN(limit_take_images);
+	STORE_FN(limit_keep);
+	STORE_FN(limit_leave);
+	STORE_FN(limit_give);
+	void (*close)(struct store *s); /* with s->limits set, before the store itself */
+};
+
+#define LIMIT_FULL_RETRY_MS 1000 /* nobody knows when a request in hand will be done */
+#define LIMIT_DAY_MS        86400000
+/* Always -1: the refusal by the limit of that name.  store_limit.c */
+int limit_refuse(struct grant *g, int64_t retry_ms, struct err *e, const char *name, int64_t limit);
+
 struct store_driver {
 	const char *scheme; /* "sqlite" */
 	/* Sets *self; `rest` is what stands behind the scheme and its colon. */
@@ -87,11 +103,13 @@ struct store_driver {
 	const struct idem_driver *idem;
 	const struct user_driver *user;
 	const struct usage_driver *usage;
+	const struct limit_driver *limit;
 };
 
 struct store {
 	const struct store_driver *driver;
 	void *self;
+	void *limits; /* NULL: nothing is counted by this program */
 };
 
 extern const struct store_driver store_sqlite, store_redis, store_redis_unix;

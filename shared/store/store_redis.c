@@ -269,7 +269,7 @@ check_types(struct redis *r, const struct deadline *d, struct err *e)
 static int
 mend(struct redis *r, const struct deadline *d, struct err *e)
 {
-	struct store s = { NULL, r };
+	struct store s = { .self = r };
 	AUTO_REPLY reply = NULL;
 	struct redis_args a;
 
@@ -381,6 +381,7 @@ const struct store_driver store_redis = {
 	.idem = &redis_idem,
 	.user = &redis_user,
 	.usage = &redis_usage,
+	.limit = &redis_limit,
 };
 
 const struct store_driver store_redis_unix = {
@@ -395,4 +396,5 @@ const struct store_driver store_redis_unix = {
 	.idem = &redis_idem,
 	.user = &redis_user,
 	.usage = &redis_usage,
+	.limit = &redis_limit,
 };

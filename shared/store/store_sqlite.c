@@ -126,4 +126,5 @@ const struct store_driver store_sqlite = {
 	.idem = &sqlite_idem,
 	.user = &sqlite_user,
 	.usage = &sqlite_usage,
+	.limit = &sqlite_limit,
 };

@@ -1,4 +1,4 @@
-#include "access/limits.h"
+#include "store/limit_table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
+#include "base/run_folder.h"
 
 /*
  * The file: who has it open, the keys in buckets of WAYS (a key's id says which bucket), and for each
@@ -24,46 +24,32 @@
  * locks, fcntl(2): a number can be used again, a lock cannot).  Byte 0 is locked while somebody comes,
  * or clears up after the dead.
  */
-#define FILE_NAME     "run/limits"
+#define FILE_NAME     "limits"
 #define FILE_MAGIC    0x7374696d696c4521U
 #define FILE_VERSION  1
 #define WAYS          16
-#define BUCKETS       (LIMITS_KEYS / WAYS)
-#define CACHE_LINE    64
+#define BUCKETS       (LIMIT_TABLE_KEYS / WAYS)
 #define BYTE_DOOR     0
-#define BYTE_PROCESS  1 /* and LIMITS_PROCESSES - 1 more */
+#define BYTE_PROCESS  1 /* and LIMIT_TABLE_PROCESSES - 1 more */
 #define OPEN_TRIES    100
 #define HELD_MAX      UINT16_MAX
-#define LOCK_MS       1000 /* a holder needs a microsecond; one that was stopped keeps nobody longer */
 #define REAP_PAUSE_US 100000 /* looking for the dead costs a system call for each process */
-#define FULL_RETRY_MS 1000   /* nobody knows when a request in hand will be done */
-#define MINUTE_NS     60000000000
-#define DAY_MS        86400000
-
-struct key {
-	char id[32];
-	int64_t used_us;    /* last asked for, CLOCK_MONOTONIC; 0: the place is free */
-	int64_t full_at_ns; /* when its bucket of requests is full again, CLOCK_MONOTONIC */
-	int64_t pictures;   /* asked for on `day` */
-	uint32_t day;       /* since 1970, UTC */
-	uint32_t unused;
-} __attribute__((aligned(CACHE_LINE)));
 
 struct bucket {
 	pthread_mutex_t lock;
-	struct key keys[WAYS];
-} __attribute__((aligned(CACHE_LINE)));
+	struct limit_key keys[WAYS];
+} __attribute__((aligned(LIMIT_CACHE_LINE)));
 
 struct table {
 	uint64_t magic;
 	uint32_t version, bytes;
 	_Atomic uint32_t processes; /* the highest one there ever was, plus 1 */
-	_Atomic uint8_t open[LIMITS_PROCESSES];
+	_Atomic uint8_t open[LIMIT_TABLE_PROCESSES];
 	struct bucket buckets[BUCKETS];
-	_Atomic uint16_t held[LIMITS_KEYS][LIMITS_PROCESSES];
+	_Atomic uint16_t held[LIMIT_TABLE_KEYS][LIMIT_TABLE_PROCESSES];
 };
 
-struct limits {
+struct limit_table {
 	struct table *t;
 	int fd;
 	unsigned me;
@@ -98,7 +84,7 @@ bytes_locked(int fd, off_t first, off_t n)
 static void
 forget(struct table *t, unsigned process)
 {
-	for (unsigned k = 0; k < LIMITS_KEYS; k++)
+	for (unsigned k = 0; k < LIMIT_TABLE_KEYS; k++)
 		if (atomic_load_explicit(&t->held[k][process], memory_order_relaxed))
 			atomic_store_explicit(&t->held[k][process], 0, memory_order_relaxed);
 	atomic_store_explicit(&t->open[process], 0, memory_order_release);
@@ -106,7 +92,7 @@ forget(struct table *t, unsigned process)
 
 /* With the door locked.  Was anybody dead? */
 static bool
-forget_the_dead(struct limits *l)
+forget_the_dead(struct limit_table *l)
 {
 	unsigned n = atomic_load(&l->t->processes);
 	bool any = false;
@@ -120,9 +106,8 @@ forget_the_dead(struct limits *l)
 	return any;
 }
 
-/* Now and then, when somebody was refused.  True: it is worth asking again. */
-static bool
-reap(struct limits *l)
+bool
+limit_table_reap(struct limit_table *l)
 {
 	int64_t now_us = clock_us();
 	bool any = false;
@@ -141,26 +126,13 @@ reap(struct limits *l)
 
 /* ---- opening ---- */
 
-static int
-failed(struct err *e, const char *what)
-{
-	int saved = errno;
-
-	if (saved == ENOSPC || saved == EDQUOT)
-		(void)err_set(e, ERR_STORAGE_FULL, "state_dir/" FILE_NAME " cannot be made");
-	else
-		(void)err_set(e, ERR_CONFIG, "state_dir/" FILE_NAME " cannot be used.");
-	err_detail(e, FILE_NAME ": %s: %s", what, strerror(saved));
-	return -1;
-}
-
 static bool
-is_current(const char *path, int fd)
+is_current(int dir, int fd)
 {
 	struct stat a, b;
 
-	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 && a.st_dev == b.st_dev &&
-	       a.st_ino == b.st_ino;
+	return fstat(fd, &a) == 0 && fstatat(dir, FILE_NAME, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 /* Is it new, or written by this version?  Another version's is left to those who have it open. */
@@ -178,27 +150,27 @@ is_ours(int fd)
 
 /* The file, with the door locked. */
 static int
-open_file(const char *path, struct err *e)
+open_file(int dir, struct err *e)
 {
 	for (int i = 0; i < OPEN_TRIES; i++) {
-		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		int fd = openat(dir, FILE_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 		if (fd < 0)
-			return failed(e, "open");
+			return run_folder_failed(e, FILE_NAME, "open");
 		if (byte_lock(fd, F_OFD_SETLKW, F_WRLCK, BYTE_DOOR) < 0) {
-			(void)failed(e, "lock");
+			(void)run_folder_failed(e, FILE_NAME, "lock");
 			(void)close(fd);
 			return -1;
 		}
-		if (is_current(path, fd)) {
+		if (is_current(dir, fd)) {
 			if (is_ours(fd))
 				return fd;
-			(void)unlink(path);
+			(void)unlinkat(dir, FILE_NAME, 0);
 		}
 		(void)close(fd);
 	}
 	errno = EBUSY;
-	return failed(e, "open");
+	return run_folder_failed(e, FILE_NAME, "open");
 }
 
 /* Nobody else has it open: whatever it says of processes and locks is of another life. */
@@ -215,7 +187,7 @@ begin_anew(struct table *t)
 		(void)pthread_mutex_init(&t->buckets[b].lock, &a);
 	}
 	(void)pthread_mutexattr_destroy(&a);
-	for (unsigned p = 0; p < LIMITS_PROCESSES; p++)
+	for (unsigned p = 0; p < LIMIT_TABLE_PROCESSES; p++)
 		if (atomic_load(&t->open[p]))
 			forget(t, p);
 	atomic_store(&t->processes, 0);
@@ -225,27 +197,27 @@ begin_anew(struct table *t)
 }
 
 static int
-map_file(struct limits *l, struct err *e)
+map_file(struct limit_table *l, struct err *e)
 {
 	/* Its blocks too: a store to a hole on a full disk would be SIGBUS. */
 	int code = posix_fallocate(l->fd, 0, sizeof(struct table));
 
 	if (code) {
 		errno = code;
-		return failed(e, "allocate");
+		return run_folder_failed(e, FILE_NAME, "allocate");
 	}
 	l->t = mmap(NULL, sizeof(struct table), PROT_READ | PROT_WRITE, MAP_SHARED, l->fd, 0);
 	if (l->t == MAP_FAILED) {
 		l->t = NULL;
-		return failed(e, "map");
+		return run_folder_failed(e, FILE_NAME, "map");
 	}
 	return 0;
 }
 
 static int
-find_place(struct limits *l, struct err *e)
+find_place(struct limit_table *l, struct err *e)
 {
-	for (unsigned p = 0; p < LIMITS_PROCESSES; p++) {
+	for (unsigned p = 0; p < LIMIT_TABLE_PROCESSES; p++) {
 		if (atomic_load(&l->t->open[p]) ||
 		    byte_lock(l->fd, F_OFD_SETLK, F_WRLCK, BYTE_PROCESS + p) < 0)
 			continue;
@@ -256,29 +228,27 @@ find_place(struct limits *l, struct err *e)
 		return 0;
 	}
 	return err_set(e, ERR_OVERLOADED, "more than %d processes count requests",
-		       LIMITS_PROCESSES);
+		       LIMIT_TABLE_PROCESSES);
 }
 
 int
-limits_open(struct limits **out, const char *state_dir, struct err *e)
+limit_table_open(struct limit_table **out, const char *state_dir, struct err *e)
 {
-	AUTO_PTR(limits) l = NULL;
-	char path[512];
+	AUTO_PTR(limit_table) l = NULL;
+	AUTO_FD int dir = run_folder_open(state_dir, "", e);
 
-	if (snprintf(path, sizeof(path), "%s/run", state_dir) >= (int)sizeof(path) - 8)
-		return err_set(e, ERR_CONFIG, "state_dir is too long");
-	(void)mkdir(path, 0700);
-	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, state_dir);
+	if (dir < 0)
+		return -1;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	(void)pthread_mutex_init(&l->reaping, NULL);
 	l->fd = -1;
-	l->me = LIMITS_PROCESSES;
-	l->fd = open_file(path, e);
+	l->me = LIMIT_TABLE_PROCESSES;
+	l->fd = open_file(dir, e);
 	if (l->fd < 0 || map_file(l, e) < 0)
 		return -1;
-	if (!bytes_locked(l->fd, BYTE_PROCESS, LIMITS_PROCESSES))
+	if (!bytes_locked(l->fd, BYTE_PROCESS, LIMIT_TABLE_PROCESSES))
 		begin_anew(l->t);
 	(void)forget_the_dead(l);
 	if (find_place(l, e) < 0)
@@ -289,12 +259,12 @@ limits_open(struct limits **out, const char *state_dir, struct err *e)
 }
 
 void
-limits_free(struct limits *l)
+limit_table_free(struct limit_table *l)
 {
 	if (!l)
 		return;
 	/* With the lock still there: nobody else may take the place before it is clean. */
-	if (l->t && l->me < LIMITS_PROCESSES)
+	if (l->t && l->me < LIMIT_TABLE_PROCESSES)
 		forget(l->t, l->me);
 	if (l->t)
 		(void)munmap(l->t, sizeof(*l->t));
@@ -337,7 +307,7 @@ lock_until(pthread_mutex_t *m, const struct deadline *end)
 static int
 bucket_lock(struct bucket *b, const struct deadline *d, struct err *e)
 {
-	struct deadline end = deadline_sooner(d, LOCK_MS);
+	struct deadline end = deadline_sooner(d, LIMIT_LOCK_MS);
 	int rc = pthread_mutex_trylock(&b->lock);
 
 	if (rc == EBUSY)
@@ -368,7 +338,7 @@ held_by_all(const struct table *t, unsigned key)
 static int
 find_key(struct table *t, unsigned bucket, const char *id)
 {
-	struct key *keys = t->buckets[bucket].keys;
+	struct limit_key *keys = t->buckets[bucket].keys;
 	int oldest = -1;
 
 	for (int i = 0; i < WAYS; i++) {
@@ -390,182 +360,58 @@ find_key(struct table *t, unsigned bucket, const char *id)
 	return oldest;
 }
 
-/* ---- the three limits ---- */
-
-static int
-refuse(struct grant *g, int64_t retry_ms, struct err *e, const char *name, int64_t limit)
-{
-	g->retry_ms = retry_ms;
-	(void)err_set(e, ERR_RATE_LIMITED, "%s = %lld for this key", name, (long long)limit);
-	e->retry_after_s = (int)((retry_ms + 999) / 1000);
-	e->stage = "limit";
-	return -1;
-}
-
-/* The bucket of requests of the last minute; `take` one. */
-static int
-count_request(struct key *k, struct grant *g, bool take, struct err *e)
-{
-	int64_t limit = g->set.requests_per_minute, now_ns = clock_us() * 1000;
-	int64_t each_ns, room_ns, used_ns;
-
-	if (!limit)
-		return 0;
-	each_ns = MINUTE_NS / limit;
-	room_ns = each_ns * limit;
-	used_ns = k->full_at_ns - now_ns;
-	if (used_ns < 0 || used_ns > MINUTE_NS) /* of another boot */
-		used_ns = 0;
-	if (used_ns > room_ns)
-		used_ns = room_ns;
-	g->requests = (struct limit_state){ limit, (room_ns - used_ns) / each_ns,
-					    (used_ns + 999999) / 1000000 };
-	if (!g->requests.remaining)
-		return refuse(g, (used_ns + each_ns - room_ns + 999999) / 1000000, e,
-			      "requests_per_minute", limit);
-	if (!take)
-		return 0;
-	used_ns += each_ns;
-	k->full_at_ns = now_ns + used_ns;
-	g->requests.remaining--;
-	g->requests.reset_ms = (used_ns + 999999) / 1000000;
-	return 0;
-}
-
-static int
-count_images(struct key *k, struct grant *g, int64_t pictures, struct err *e)
-{
-	int64_t limit = g->set.images_per_day, now_ms = clock_wall_ms();
-	uint32_t day = (uint32_t)(now_ms / DAY_MS);
-
-	if (!limit)
-		return 0;
-	if (k->day != day) {
-		k->pictures = 0;
-		k->day = day;
-	}
-	g->images = (struct limit_state){ limit, limit > k->pictures ? limit - k->pictures : 0,
-					  DAY_MS - now_ms % DAY_MS };
-	if (pictures > g->images.remaining)
-		return refuse(g, g->images.reset_ms, e, "images_per_day", limit);
-	k->pictures += pictures;
-	g->images.remaining -= pictures;
-	g->pictures += pictures;
-	g->day = day;
-	return 0;
-}
-
-/* With the bucket locked; -1 with *full: the places are taken, perhaps by the dead. */
-static int
-take_locked(struct limits *l, unsigned bucket, const char *id, struct grant *g, bool *full,
-	    struct err *e)
-{
-	int64_t concurrent = g->set.concurrent;
-	int way = find_key(l->t, bucket, id);
-	struct key *k;
-	unsigned n;
-
-	if (way < 0)
-		return err_set(e, ERR_OVERLOADED, "too many keys are in use at once");
-	n = bucket * WAYS + (unsigned)way;
-	k = &l->t->buckets[bucket].keys[way];
-	__atomic_store_n(&k->used_us, clock_us(), __ATOMIC_RELEASE);
-	(void)count_images(k, g, 0, e); /* none can always be had */
-	*full = (concurrent && held_by_all(l->t, n) >= concurrent) ||
-		atomic_load(&l->t->held[n][l->me]) == HELD_MAX;
-	if (count_request(k, g, !*full, e) < 0) {
-		*full = false;
-		return -1;
-	}
-	if (*full)
-		return refuse(g, FULL_RETRY_MS, e, "concurrent", concurrent);
-	(void)atomic_fetch_add(&l->t->held[n][l->me], 1);
-	g->key = n;
-	g->held = true;
-	return 0;
-}
-
 int
-limits_take(struct limits *l, const char *key_id, const struct limit_set *set, struct grant *g,
-	    const struct deadline *d, struct err *e)
+limit_table_find(struct limit_table *l, const char *id, unsigned *place, const struct deadline *d,
+		 struct err *e)
 {
-	unsigned bucket = bucket_of(key_id);
-	bool full = false;
-	int rc;
+	unsigned bucket = bucket_of(id);
+	int way;
 
-	*g = (struct grant){ .set = *set };
-	if (!set->requests_per_minute && !set->concurrent && !set->images_per_day)
-		return 0;
-	do {
-		if (bucket_lock(&l->t->buckets[bucket], d, e) < 0)
-			return -1;
-		rc = take_locked(l, bucket, key_id, g, &full, e);
+	if (bucket_lock(&l->t->buckets[bucket], d, e) < 0)
+		return -1;
+	way = find_key(l->t, bucket, id);
+	if (way < 0) {
 		(void)pthread_mutex_unlock(&l->t->buckets[bucket].lock);
-	} while (rc < 0 && full && reap(l));
-	if (rc == 0)
-		g->retry_ms = 0;
-	return rc;
+		return err_set(e, ERR_OVERLOADED, "too many keys are in use at once");
+	}
+	__atomic_store_n(&l->t->buckets[bucket].keys[way].used_us, clock_us(), __ATOMIC_RELEASE);
+	*place = bucket * WAYS + (unsigned)way;
+	return 0;
 }
 
 int
-limits_take_images(struct limits *l, struct grant *g, int64_t pictures, const struct deadline *d,
-		   struct err *e)
+limit_table_lock(struct limit_table *l, unsigned place, const struct deadline *d, struct err *e)
 {
-	struct bucket *b = &l->t->buckets[g->key / WAYS];
-	int rc;
-
-	if (!g->held || !g->set.images_per_day)
-		return 0;
-	if (bucket_lock(b, d, e) < 0)
-		return -1;
-	rc = count_images(&b->keys[g->key % WAYS], g, pictures, e);
-	(void)pthread_mutex_unlock(&b->lock);
-	return rc;
+	return bucket_lock(&l->t->buckets[place / WAYS], d, e);
 }
 
 void
-limits_leave(struct limits *l, struct grant *g)
+limit_table_unlock(struct limit_table *l, unsigned place)
 {
-	if (!g->held || g->left)
-		return;
-	g->left = true;
-	(void)atomic_fetch_sub(&l->t->held[g->key][l->me], 1);
+	(void)pthread_mutex_unlock(&l->t->buckets[place / WAYS].lock);
+}
+
+struct limit_key *
+limit_table_key(struct limit_table *l, unsigned place)
+{
+	return &l->t->buckets[place / WAYS].keys[place % WAYS];
+}
+
+bool
+limit_table_has_room(const struct limit_table *l, unsigned place, int64_t concurrent)
+{
+	return (!concurrent || held_by_all(l->t, place) < concurrent) &&
+	       atomic_load(&l->t->held[place][l->me]) < HELD_MAX;
 }
 
 void
-limits_give(struct limits *l, struct grant *g, int64_t came)
+limit_table_hold(struct limit_table *l, unsigned place)
 {
-	struct bucket *b = &l->t->buckets[g->key / WAYS];
-	struct key *k = &b->keys[g->key % WAYS];
-	struct deadline d = deadline_in_ms(LOCK_MS);
-	struct err ignored;
-
-	if (!g->held)
-		return;
-	if (g->pictures > came && bucket_lock(b, &d, &ignored) == 0) {
-		/* A day that has ended is no longer counted. */
-		if (k->day == g->day)
-			k->pictures -= g->pictures - (came > 0 ? came : 0);
-		(void)pthread_mutex_unlock(&b->lock);
-	}
-	g->pictures = 0;
-	limits_leave(l, g);
-	g->held = false;
+	(void)atomic_fetch_add(&l->t->held[place][l->me], 1);
 }
 
 void
-limits_duration(int64_t ms, char out[LIMITS_DURATION_TEXT])
+limit_table_let_go(struct limit_table *l, unsigned place)
 {
-	int64_t s = (ms + 999) / 1000;
-
-	if (ms < 1000)
-		(void)snprintf(out, LIMITS_DURATION_TEXT, "%lldms", (long long)ms);
-	else if (s < 60)
-		(void)snprintf(out, LIMITS_DURATION_TEXT, "%llds", (long long)s);
-	else if (s < 3600)
-		(void)snprintf(out, LIMITS_DURATION_TEXT, "%lldm%llds", (long long)s / 60,
-			       (long long)s % 60);
-	else
-		(void)snprintf(out, LIMITS_DURATION_TEXT, "%lldh%lldm%llds", (long long)s / 3600,
-			       (long long)s / 60 % 60, (long long)s % 60);
+	(void)atomic_fetch_sub(&l->t->held[place][l->me], 1);
 }
