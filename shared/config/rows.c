@@ -109,11 +109,11 @@ static const struct row files_rows[] = {
 
 static const struct row limits_rows[] = {
 	{ "requests_per_minute", K_INT, AT(limits.requests_per_minute), "120", 0, MANY,
-	  .help = "per key, on the routes that can spend; 0: no limit" },
+	  .help = "per key, on the routes that can spend, over all machines of a store; 0: no limit" },
 	{ "concurrent", K_INT, AT(limits.concurrent), "1024", 0, MANY,
-	  .help = "requests at once per key, on the same routes; 0: no limit" },
+	  .help = "requests at once per key, counted like those; 0: no limit" },
 	{ "images_per_day", K_INT, AT(limits.images_per_day), "0", 0, MANY,
-	  .help = "per key; 0: no limit" },
+	  .help = "per key, counted like those; 0: no limit" },
 	{ "queue_length", K_INT, AT(limits.queue_length), "10000", 0, MANY,
 	  .help = "tasks that wait, in the whole installation; 0: no limit" },
 	{ "json_bytes", K_BYTES, AT(limits.json_bytes), "32MB", 0, TB, .flags = ROW_ZERO_IS_MAX,

@@ -22,7 +22,8 @@ const char redis_limit_prelude[] =
 
 /*
  * Gives { 0 let in, 1 too many requests, 2 too many at once; requests: remaining, reset; images:
- * remaining, reset; day; retry }.  Sent twice, one that is held is not counted again.
+ * remaining, reset; day; retry }.  Sent twice, one that is held is not counted again; without a limit of
+ * what may be in hand it counts twice for the minute, which does less harm than an error.
  */
 const char redis_limit_take[] =
 	/* key, requests_per_minute, concurrent, images_per_day, member, lease */

@@ -305,19 +305,21 @@ static void
 limit_keep(struct store *s, struct grant *g, const struct deadline *until)
 {
 	struct deadline d = deadline_in_ms(STORE_LIMIT_GIVE_MS);
+	struct limits *l = s->limits;
 	char member[MEMBER_TEXT];
 	struct redis_args a;
 	struct err ignored;
 	int64_t done;
 
-	if (!g->set.concurrent)
+	if (!g->set.concurrent || clock_us() < atomic_load(&l->silent_until_us))
 		return;
-	member_of(s->limits, g, member);
+	member_of(l, g, member);
 	args_begin(&a, NULL);
 	arg_text(&a, g->key_id);
 	arg_text(&a, member);
 	arg_i64(&a, deadline_left_ms(until) + STORE_LIMIT_MARGIN_MS);
-	(void)redis_eval_i64(s, SCRIPT_LIMIT_KEEP, &a, &done, &d, &ignored);
+	if (redis_eval_i64(s, SCRIPT_LIMIT_KEEP, &a, &done, &d, &ignored) < 0)
+		atomic_store(&l->silent_until_us, clock_us() + SILENT_US);
 }
 
 /* ---- opening ---- */

@@ -69,6 +69,8 @@ count_images(struct limit_key *k, struct grant *g, int64_t pictures, struct err 
 		return limit_refuse(g, g->images.reset_ms, e, "images_per_day", limit);
 	k->pictures += pictures;
 	g->images.remaining -= pictures;
+	if (g->day != day)
+		g->pictures = 0; /* those of yesterday are no longer counted */
 	g->pictures += pictures;
 	g->day = day;
 	return 0;

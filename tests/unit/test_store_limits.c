@@ -510,6 +510,25 @@ a_request_may_take_pictures_more_than_once(void **state)
 }
 
 static void
+at_midnight_the_days_pictures_begin_anew(void **state)
+{
+	const struct limit_set set = { .images_per_day = 10 };
+	struct grant g, other;
+
+	(void)state;
+	assert_int_equal(take("key_a", set, &g), 0);
+	/* As if three had been taken before it. */
+	g.day--;
+	g.pictures = 3;
+	assert_int_equal(take_images(&g, 2), 0);
+	assert_int_equal(g.images.remaining, 8);
+	store_limit_give(s, &g, 0);
+	assert_int_equal(take("key_a", set, &other), 0);
+	assert_int_equal(other.images.remaining, 10);
+	assert_int_equal(take_images(&other, 11), -1);
+}
+
+static void
 a_limit_that_is_lowered_holds_at_once(void **state)
 {
 	const struct limit_set many = { .requests_per_minute = 600,
@@ -859,6 +878,7 @@ a_redis_that_was_emptied_begins_anew(void **state)
 	TEST(driver, the_days_pictures_survive_a_restart) \
 	TEST(driver, who_leaves_is_not_in_hand_and_keeps_its_pictures) \
 	TEST(driver, a_request_may_take_pictures_more_than_once) \
+	TEST(driver, at_midnight_the_days_pictures_begin_anew) \
 	TEST(driver, a_limit_that_is_lowered_holds_at_once) \
 	TEST(driver, each_of_many_keys_has_its_own) \
 	TEST(driver, what_lasts_longer_is_held_longer)
