@@ -361,7 +361,7 @@ static int
 run(struct proxying *x, struct err *e)
 {
 	for (;;) {
-		__attribute__((cleanup(slot_done))) struct slot slot = { 0 };
+		__attribute__((cleanup(store_slot_done))) struct slot slot = { 0 };
 		int k = key_turn_take(&x->turn, &slot, request_deadline(x->r), request_ledger(x->r),
 				      e);
 		int rc;
@@ -369,7 +369,7 @@ run(struct proxying *x, struct err *e)
 		if (k < 0)
 			return -1;
 		rc = attempt(x, (unsigned)k, e);
-		slot_done(&slot); /* before any wait */
+		store_slot_done(&slot); /* before any wait */
 		if (rc == 0)
 			return 0;
 		log_failure(x, (unsigned)k, e);
@@ -396,7 +396,7 @@ chat_proxy(struct request *r, const struct chat_proxy *p, struct err *e)
 	if (!body)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	x.body = body;
-	key_turn_init(&x.turn, m);
+	key_turn_init(&x.turn, m, request_store(r));
 	sse_init(&x.sse, r);
 	x.sse.nameless = true;
 	reply_header(r, "x-easel-model", "%s", m->id);

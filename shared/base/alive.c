@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -11,10 +12,11 @@
 #define FILE_NAME "alive"
 
 static struct {
-	int fd;
+	pthread_mutex_t mutex; /* guards users; the rest stays as it is while there is one */
 	unsigned users;
+	int fd;
 	uint64_t self, machine;
-} own = { .fd = -1 };
+} own = { .mutex = PTHREAD_MUTEX_INITIALIZER, .fd = -1 };
 
 static int
 byte_lock(int fd, int cmd, short type, uint64_t at)
@@ -61,34 +63,42 @@ leave(void)
 	own.self = own.machine = 0;
 }
 
-int
-alive_open(const char *state_dir, struct err *e)
+static int
+enter(const char *state_dir, struct err *e)
 {
-	AUTO_FD int dir = -1;
+	AUTO_FD int dir = run_folder_open(state_dir, "", e);
 
-	if (own.users) {
-		own.users++;
-		return 0;
-	}
-	dir = run_folder_open(state_dir, "", e);
 	if (dir < 0)
 		return -1;
 	own.fd = openat(dir, FILE_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (own.fd < 0 || machine_number(own.fd, &own.machine) < 0 ||
-	    random_number(&own.self) < 0 || byte_lock(own.fd, F_OFD_SETLK, F_WRLCK, own.self) < 0) {
-		(void)run_folder_failed(e, FILE_NAME, "open");
-		leave();
-		return -1;
-	}
-	own.users = 1;
-	return 0;
+	if (own.fd >= 0 && machine_number(own.fd, &own.machine) == 0 &&
+	    random_number(&own.self) == 0 && byte_lock(own.fd, F_OFD_SETLK, F_WRLCK, own.self) >= 0)
+		return 0;
+	(void)run_folder_failed(e, FILE_NAME, "open");
+	leave();
+	return -1;
+}
+
+int
+alive_open(const char *state_dir, struct err *e)
+{
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&own.mutex);
+	if (!own.users)
+		rc = enter(state_dir, e);
+	own.users += rc == 0;
+	(void)pthread_mutex_unlock(&own.mutex);
+	return rc;
 }
 
 void
 alive_close(void)
 {
+	(void)pthread_mutex_lock(&own.mutex);
 	if (own.users && !--own.users)
 		leave();
+	(void)pthread_mutex_unlock(&own.mutex);
 }
 
 uint64_t

@@ -9,7 +9,7 @@
  * locks, fcntl(2)).
  *
  * Several machines may share a store, but never this file; alive_machine() tells them apart.
- * Thread-safe after alive_open().
+ * Thread-safe.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,8 +17,8 @@
 #include "base/err.h"
 
 /*
- * After fork, before threads, by each module that uses it; alive_close() as often.  0 or -1: ERR_CONFIG,
- * ERR_STORAGE_FULL.
+ * After fork, by each module that uses it, when it first does; alive_close() as often.  A process belongs to
+ * one state_dir.  0 or -1: ERR_CONFIG, ERR_STORAGE_FULL.
  */
 int alive_open(const char *state_dir, struct err *e);
 void alive_close(void);

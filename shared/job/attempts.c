@@ -15,7 +15,6 @@
 #include "job/key_turn.h"
 #include "job/lost_job.h"
 #include "job/retry.h"
-#include "job/slots.h"
 #include "job/usual_time.h"
 #include "net/upstream.h"
 
@@ -108,7 +107,7 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 		.job = job, .model = m, .driver = provider_driver_of(m), .config = g->config
 	};
 	degrade_init(&a->ask, job->rq, m, a->driver->caps(m->upstream_model));
-	key_turn_init(&a->turn, m);
+	key_turn_init(&a->turn, m, g->store);
 	job->mode = provider_mode(m, &g->config->image);
 	if (job->credential)
 		key_turn_only(&a->turn, &job->credential, job->password);
@@ -305,7 +304,7 @@ attempts_run(struct image_engine *g, struct image_job *job, struct err *e)
 		return -1;
 	tick(); /* it will be tried: whoever has been promised an answer at once can have it */
 	for (;;) {
-		__attribute__((cleanup(slot_done))) struct slot slot = { 0 };
+		__attribute__((cleanup(store_slot_done))) struct slot slot = { 0 };
 		int k = key_turn_take(&a.turn, &slot, &job->deadline, job->ledger, e), rc;
 
 		if (k < 0)
@@ -314,7 +313,7 @@ attempts_run(struct image_engine *g, struct image_job *job, struct err *e)
 		if (tick_forsaken())
 			return err_set(e, ERR_GONE, "%s", "");
 		rc = attempt(&a, (unsigned)k, g->config, e);
-		slot_done(&slot); /* before any wait */
+		store_slot_done(&slot); /* before any wait */
 		if (rc == 0)
 			return 0;
 		job->after = err_code(e);

@@ -11,7 +11,6 @@
 #include "job/lost_job.h"
 #include "job/picture_record.h"
 #include "job/retry.h"
-#include "job/slots.h"
 #include "job/usual_time.h"
 #include "net/upstream.h"
 #include "provider/capability.h"
@@ -25,7 +24,7 @@ image_engine_open(struct image_engine *g, const struct config *c, const char *pr
 			   (uint64_t)c->limits.image_pixels, (uint64_t)c->files.max_bytes, e) < 0 ||
 	    imaging_init(e) < 0 || upstream_init(e) < 0 ||
 	    intent_open(c->state_dir, program, max_in_flight, e) < 0 ||
-	    slots_open(c->state_dir, e) < 0 || usual_time_open(c->state_dir, e) < 0 ||
+	    usual_time_open(c->state_dir, e) < 0 ||
 	    picture_records_open(&g->records, store, e) < 0)
 		return -1;
 	g->store = store;
@@ -44,7 +43,6 @@ image_engine_done(struct image_engine *g)
 	picture_records_free(g->records);
 	g->records = NULL;
 	usual_time_close();
-	slots_close();
 	intent_close();
 	upstream_shutdown();
 	filestore_free(g->files);

@@ -1,5 +1,8 @@
 #include "job/key_turn.h"
 
+#include <openssl/sha.h>
+#include <string.h>
+
 #include "job/aside.h"
 #include "job/retry.h"
 #include "provider/provider.h"
@@ -9,7 +12,7 @@
  * where none is needed.
  */
 void
-key_turn_init(struct key_turn *t, const struct model_conf *m)
+key_turn_init(struct key_turn *t, const struct model_conf *m, struct store *store)
 {
 	static const char *const none = "";
 	const struct provider_conf *p = m->provider_conf;
@@ -17,7 +20,7 @@ key_turn_init(struct key_turn *t, const struct model_conf *m)
 	const struct strings *of =
 		p->api_keys.n && !provider_by_token(p) ? &p->api_keys : &p->tokens;
 
-	*t = (struct key_turn){ .model = m, .keys = (const char *const *)of->v };
+	*t = (struct key_turn){ .model = m, .store = store, .keys = (const char *const *)of->v };
 	t->nkeys = of->n < SLOT_KEYS_MAX ? (unsigned)of->n : SLOT_KEYS_MAX;
 	if (t->nkeys)
 		return;
@@ -79,20 +82,34 @@ key_turn_ready(const struct key_turn *t)
 	return keys_ready(t, ready) > 0;
 }
 
+/*
+ * What stands for a credential in the line: the same on every machine, so no fingerprint, whose key is one
+ * installation's.  32 bits of a hash tell a provider's few keys apart and are too few to find one by.
+ */
+static uint64_t
+slot_key(const char *credential)
+{
+	unsigned char hash[SHA256_DIGEST_LENGTH];
+
+	(void)SHA256((const unsigned char *)credential, strlen(credential), hash);
+	return 1 + ((uint64_t)hash[0] << 24 | (uint64_t)hash[1] << 16 | (uint64_t)hash[2] << 8 |
+		    hash[3]);
+}
+
 static int
 take_slot(const struct key_turn *t, const unsigned *ready, unsigned n, struct slot *slot,
 	  const struct deadline *until, struct ledger *ledger, struct err *e)
 {
 	const struct provider_conf *p = t->model->provider_conf;
 	struct deadline d = { .at_us = until->at_us - SUBMIT_LEAST_MS * 1000 };
-	const char *keys[SLOT_KEYS_MAX];
+	uint64_t keys[SLOT_KEYS_MAX];
 	struct slot_wish wish = { p->name, keys, n, p->concurrency };
 	int64_t start_us = clock_us();
 	int rc;
 
 	for (unsigned i = 0; i < n; i++)
-		keys[i] = t->keys[ready[i]];
-	rc = slot_take(slot, &wish, &d, e);
+		keys[i] = slot_key(t->keys[ready[i]]);
+	rc = store_slot_take(t->store, slot, &wish, &d, e);
 	ledger->us[LEDGER_WAIT] += clock_us() - start_us;
 	return rc;
 }
@@ -121,7 +138,7 @@ key_turn_take(struct key_turn *t, struct slot *slot, const struct deadline *d,
 		/* Others may have learned something about it while we waited. */
 		if (probe >= 0 || key_turn_wait_ms(t, k) == 0)
 			return (int)k;
-		slot_done(slot);
+		store_slot_done(slot);
 	}
 }
 

@@ -9,13 +9,14 @@
  */
 #include "base/ledger.h"
 #include "config/config.h"
-#include "job/slots.h"
+#include "store/store_slot.h"
 
 /* A call that is begun later than so long before the deadline buys something for nobody. */
 #define SUBMIT_LEAST_MS 100
 
 struct key_turn {
 	const struct model_conf *model;
+	struct store *store;               /* where the slots are */
 	const char *const *keys;           /* the provider's; "" where none is needed */
 	const char *password;              /* that goes with the only one, an e-mail address; or NULL */
 	unsigned char used[SLOT_KEYS_MAX]; /* attempts with that key */
@@ -23,7 +24,7 @@ struct key_turn {
 	bool tried; /* one was used */
 };
 
-void key_turn_init(struct key_turn *t, const struct model_conf *m);
+void key_turn_init(struct key_turn *t, const struct model_conf *m, struct store *store);
 
 /* Only this one is to be used, with its password where it is an e-mail address (NULL: it is none); borrowed. */
 void key_turn_only(struct key_turn *t, const char *const *credential, const char *password);
@@ -36,9 +37,10 @@ int64_t key_turn_soonest_ms(const struct key_turn *t);
 bool key_turn_ready(const struct key_turn *t);
 
 /*
- * The number of the key to use, with its slot where there are slots; the caller ends that with slot_done().
+ * The number of the key to use, with its slot where there are slots; the caller ends that with
+ * store_slot_done().
  * -1: none can be used; *e is then as it was when one had been tried before (the failure of the last
- * attempt), else it says why: as aside_error() and slot_take().
+ * attempt), else it says why: as aside_error() and store_slot_take().
  */
 int key_turn_take(struct key_turn *t, struct slot *slot, const struct deadline *d,
 		  struct ledger *ledger, struct err *e);

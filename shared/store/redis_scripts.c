@@ -318,6 +318,10 @@ static const struct {
 	[SCRIPT_LIMIT_GIVE] = { redis_limit_prelude, NULL, redis_limit_give },
 	[SCRIPT_LIMIT_HOLDERS] = { redis_limit_prelude, NULL, redis_limit_holders },
 	[SCRIPT_LIMIT_BURY] = { redis_limit_prelude, NULL, redis_limit_bury },
+	[SCRIPT_SLOT_TAKE] = { redis_slot_prelude, NULL, redis_slot_take },
+	[SCRIPT_SLOT_RENEW] = { NULL, NULL, redis_slot_renew },
+	[SCRIPT_SLOT_DONE] = { redis_slot_prelude, NULL, redis_slot_done },
+	[SCRIPT_SLOT_BURY] = { redis_slot_prelude, NULL, redis_slot_bury },
 };
 
 static struct redis_script scripts[SCRIPT__MAX];

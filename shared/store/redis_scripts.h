@@ -22,6 +22,10 @@
  *	limit-minute:KEY    when its bucket of requests is full again, in microseconds
  *	limit-held:KEY      MACHINE/PROCESS/N of its requests in hand, by when they lapse
  *	limit-images:DAY:KEY  hash: n, its pictures of that day; and those of each request in hand
+ *	slot:KEY:PROVIDER   who holds a slot, by the end of its lease
+ *	slot-line:PROVIDER  who waits, by ticket; slot-queue:KEY:PROVIDER those of them who want that key
+ *	slot-seen:PROVIDER  the same, by when they no longer count; slot-wants:PROVIDER hash: who → the keys
+ *	slot-tickets, slot-last: given out so far, when one was last waited for
  *	seq, schema
  */
 #include "store/redis_conn.h"
@@ -68,6 +72,10 @@ enum redis_script_name {
 	SCRIPT_LIMIT_GIVE,
 	SCRIPT_LIMIT_HOLDERS,
 	SCRIPT_LIMIT_BURY,
+	SCRIPT_SLOT_TAKE,
+	SCRIPT_SLOT_RENEW,
+	SCRIPT_SLOT_DONE,
+	SCRIPT_SLOT_BURY,
 	SCRIPT__MAX
 };
 
@@ -96,5 +104,6 @@ extern const char redis_limit_keep[];
 extern const char redis_limit_give[];
 extern const char redis_limit_holders[];
 extern const char redis_limit_bury[];
+extern const char redis_slot_prelude[], redis_slot_take[], redis_slot_renew[], redis_slot_done[], redis_slot_bury[];
 
 #endif

@@ -51,5 +51,6 @@ extern const struct idem_driver redis_idem;
 extern const struct user_driver redis_user;
 extern const struct usage_driver redis_usage;
 extern const struct limit_driver redis_limit;
+extern const struct slot_driver redis_slot;
 
 #endif

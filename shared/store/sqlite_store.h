@@ -85,5 +85,6 @@ extern const struct idem_driver sqlite_idem;
 extern const struct user_driver sqlite_user;
 extern const struct usage_driver sqlite_usage;
 extern const struct limit_driver sqlite_limit;
+extern const struct slot_driver local_slot;
 
 #endif

@@ -32,8 +32,9 @@ store_open(struct store **out, const char *url, const char *state_dir, bool migr
 	if (!s)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	s->driver = driver;
-	if (driver->open(&s->self, url + n + 1, state_dir, migrate, e) < 0) {
-		free(s);
+	if (driver->open(&s->self, url + n + 1, state_dir, migrate, e) < 0 ||
+	    driver->slot->open(&s->slots, state_dir, e) < 0) {
+		store_free(s);
 		return -1;
 	}
 	*out = s;
@@ -47,6 +48,7 @@ store_free(struct store *s)
 		return;
 	if (s->limits)
 		s->driver->limit->close(s);
+	s->driver->slot->close(s->slots); /* it may still have something to say */
 	s->driver->close(s->self);
 	free(s);
 }

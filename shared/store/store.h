@@ -5,7 +5,8 @@
  *
  * Here: opening, keys, jobs, housekeeping.  Beside it: store_task.h (tasks and their queue), store_idem.h
  * (repeated requests), store_user.h (users, sessions, failed logins), store_usage.h (sums, pictures),
- * store_limit.h (what a key may ask for).
+ * store_limit.h (what a key may ask for),
+ * store_slot.h (a provider's concurrency).
  *
  * One interface, one driver a kind of store (store_driver.h), chosen by [store] url; what they must do
  * alike is tests/unit/test_store_conformance.c.  A struct store may be used by any number of threads; a

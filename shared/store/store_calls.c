@@ -335,3 +335,21 @@ store_picture_prune(struct store *s, int64_t before_ms, int64_t max_bytes, size_
 {
 	return s->driver->usage->picture_prune(s, before_ms, max_bytes, limit, fn, arg, d, e);
 }
+
+int
+store_slot_take(struct store *s, struct slot *slot, const struct slot_wish *w,
+		const struct deadline *d, struct err *e)
+{
+	*slot = (struct slot){ 0 };
+	if (!w->n || w->n > SLOT_KEYS_MAX || w->concurrency < 1)
+		return err_set(e, ERR_INTERNAL, "store_slot_take: %u keys", w->n);
+	return s->driver->slot->slot_take(s, slot, w, d, e);
+}
+
+void
+store_slot_done(struct slot *slot)
+{
+	if (slot->store)
+		slot->store->driver->slot->slot_done(slot);
+	*slot = (struct slot){ 0 };
+}

@@ -8,6 +8,7 @@
 #include "store/store.h"
 #include "store/store_idem.h"
 #include "store/store_limit.h"
+#include "store/store_slot.h"
 #include "store/store_task.h"
 #include "store/store_usage.h"
 #include "store/store_user.h"
@@ -89,6 +90,14 @@ struct limit_driver {
 /* Always -1: the refusal by the limit of that name.  store_limit.c */
 int limit_refuse(struct grant *g, int64_t retry_ms, struct err *e, const char *name, int64_t limit);
 
+struct slot_driver {
+	/* Sets *slots to what it keeps in a process, lazily: nothing is opened before the first take. */
+	int (*open)(void **slots, const char *state_dir, struct err *e);
+	void (*close)(void *slots); /* accepts NULL */
+	STORE_FN(slot_take);
+	STORE_FN(slot_done);
+};
+
 struct store_driver {
 	const char *scheme; /* "sqlite" */
 	/* Sets *self; `rest` is what stands behind the scheme and its colon. */
@@ -104,12 +113,14 @@ struct store_driver {
 	const struct user_driver *user;
 	const struct usage_driver *usage;
 	const struct limit_driver *limit;
+	const struct slot_driver *slot;
 };
 
 struct store {
 	const struct store_driver *driver;
 	void *self;
 	void *limits; /* NULL: nothing is counted by this program */
+	void *slots; /* the slot driver's */
 };
 
 extern const struct store_driver store_sqlite, store_redis, store_redis_unix;

@@ -382,6 +382,7 @@ const struct store_driver store_redis = {
 	.user = &redis_user,
 	.usage = &redis_usage,
 	.limit = &redis_limit,
+	.slot = &redis_slot,
 };
 
 const struct store_driver store_redis_unix = {
@@ -397,4 +398,5 @@ const struct store_driver store_redis_unix = {
 	.user = &redis_user,
 	.usage = &redis_usage,
 	.limit = &redis_limit,
+	.slot = &redis_slot,
 };

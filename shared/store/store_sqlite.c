@@ -127,4 +127,5 @@ const struct store_driver store_sqlite = {
 	.user = &sqlite_user,
 	.usage = &sqlite_usage,
 	.limit = &sqlite_limit,
+	.slot = &local_slot,
 };

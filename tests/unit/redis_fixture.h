@@ -158,18 +158,12 @@ redis_say(const char *command)
 		freeReplyObject(r);
 }
 
+/* Removes what it has written; it must not run. */
 __attribute__((unused)) static void
-redis_end(void)
+redis_forget(void)
 {
-	static const char *const clean[] = { "/redis.conf", "/s", "/dump.rdb" };
 	char name[160];
 
-	if (rd.pid > 0)
-		redis_kill(SIGKILL);
-	for (size_t i = 0; i < sizeof(clean) / sizeof(*clean); i++) {
-		(void)snprintf(name, sizeof(name), "%s%s", rd.dir, clean[i]);
-		(void)unlink(name);
-	}
 	for (int i = 1; i < 20; i++) {
 		static const char *const kinds[] = { "base.rdb", "base.aof", "incr.aof" };
 
@@ -184,6 +178,41 @@ redis_end(void)
 	(void)unlink(name);
 	(void)snprintf(name, sizeof(name), "%s/appendonlydir", rd.dir);
 	(void)rmdir(name);
+}
+
+/* Waits until it has been up for so long that it gives slots out (store_redis_slot.c). */
+__attribute__((unused)) static int
+redis_settle(void)
+{
+	static const struct timespec pause = { .tv_nsec = 50000000 };
+
+	for (int i = 0; i < 400; i++) {
+		redisReply *r = redisCommand(rd.admin, "INFO server");
+		const char *up = r && r->str ? strstr(r->str, "uptime_in_seconds:") : NULL;
+		long seconds = up ? strtol(up + 18, NULL, 10) : 0;
+
+		if (r)
+			freeReplyObject(r);
+		if (seconds >= 3)
+			return 0;
+		(void)nanosleep(&pause, NULL);
+	}
+	return -1;
+}
+
+__attribute__((unused)) static void
+redis_end(void)
+{
+	static const char *const clean[] = { "/redis.conf", "/s", "/dump.rdb" };
+	char name[160];
+
+	if (rd.pid > 0)
+		redis_kill(SIGKILL);
+	for (size_t i = 0; i < sizeof(clean) / sizeof(*clean); i++) {
+		(void)snprintf(name, sizeof(name), "%s%s", rd.dir, clean[i]);
+		(void)unlink(name);
+	}
+	redis_forget();
 	(void)rmdir(rd.dir);
 }
 

@@ -12,13 +12,14 @@
 #include "access/fingerprint.h"
 #include "base/deadline.h"
 #include "base/tick.h"
-#include "job/slots.h"
+#include "store/store_slot.h"
 #include "net/upstream.h"
 #include "wire_server.h"
 
 #define EVERY_US 20000
 
 static char folder[] = "/tmp/easel-tick-XXXXXX";
+static struct store *store;
 
 /* ---- a tick that counts ---- */
 
@@ -121,7 +122,7 @@ a_pause_ends_when_nobody_waits(void **state)
 static void
 who_has_left_leaves_the_line(void **state)
 {
-	static const char *const keys[] = { "sk-one-0123456789" };
+	static const uint64_t keys[] = { 1 };
 	const struct slot_wish wish = { "acme", keys, 1, 1 };
 	struct deadline far = deadline_in_ms(60000);
 	struct slot held, other;
@@ -129,18 +130,18 @@ who_has_left_leaves_the_line(void **state)
 	struct err e;
 
 	(void)state;
-	assert_int_equal(slot_take(&held, &wish, &far, &e), 0);
+	assert_int_equal(store_slot_take(store, &held, &wish, &far, &e), 0);
 	start(&c, 3);
-	assert_int_equal(slot_take(&other, &wish, &far, &e), -1);
+	assert_int_equal(store_slot_take(store, &other, &wish, &far, &e), -1);
 	assert_int_equal(e.kind, ERR_GONE);
 	assert_string_equal(e.stage, "queue");
 	assert_false(e.may_have_been_billed);
 	assert_int_equal(c.times, 3);
 	stop(&c);
 	/* Its place went with it. */
-	slot_done(&held);
-	assert_int_equal(slot_take(&other, &wish, &far, &e), 0);
-	slot_done(&other);
+	store_slot_done(&held);
+	assert_int_equal(store_slot_take(store, &other, &wish, &far, &e), 0);
+	store_slot_done(&other);
 }
 
 /* ---- upstream ---- */
@@ -259,7 +260,8 @@ setup(void **state)
 
 	(void)state;
 	return mkdtemp(folder) && fingerprint_init(folder, &e) == 0 &&
-			       slots_open(folder, &e) == 0 && upstream_init(&e) == 0
+			       store_open(&store, "sqlite:t.db", folder, true, &e) == 0 &&
+			       upstream_init(&e) == 0
 		       ? 0
 		       : -1;
 }
@@ -278,7 +280,7 @@ teardown(void **state)
 {
 	(void)state;
 	upstream_shutdown();
-	slots_close();
+	store_free(TAKE_PTR(store));
 	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 

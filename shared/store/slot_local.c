@@ -1,5 +1,4 @@
-#include "job/slots.h"
-
+/* The line of a store that is one machine's: beside SQLite, not in it, because a slot must cost nothing. */
 #include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,11 +6,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "access/fingerprint.h"
 #include "base/alive.h"
 #include "base/stack.h"
 #include "base/tick.h"
-#include "job/slot_file.h"
+#include "store/slot_file.h"
+#include "store/slot_words.h"
+#include "store/sqlite_store.h"
 
 #define LOOK_MS     100 /* how often the first in the line looks for the dead */
 #define LOOK_MAX_MS 500 /* and those far behind */
@@ -131,17 +131,6 @@ key_place(struct slot_line *l, uint64_t id, uint64_t spoken_for)
 	return place;
 }
 
-static uint64_t
-key_id(const char *credential)
-{
-	char print[FINGERPRINT_TEXT];
-	uint64_t id;
-
-	fingerprint(credential, strlen(credential), print);
-	memcpy(&id, print, sizeof(id)); /* eight digits */
-	return id;
-}
-
 /* The place of a waiter: 1 is the first. */
 static unsigned
 place_of(const struct slot_line *l, const struct slot_entry *self)
@@ -165,7 +154,7 @@ join(struct slot_line *l, uint64_t wanted)
 	for (uint32_t i = 0; i < l->h->used && !n; i++)
 		if (state_of(&l->entries[i]) == ENTRY_FREE)
 			n = &l->entries[i];
-	if (!n && l->h->used < SLOT_ENTRIES)
+	if (!n && l->h->used < SLOT_LINE_MAX)
 		n = &l->entries[l->h->used++];
 	if (!n)
 		return NULL;
@@ -191,14 +180,12 @@ struct waiter {
 static int
 enter(struct waiter *w, const struct slot_wish *wish)
 {
-	uint64_t ids[SLOT_KEYS_MAX], wanted = 0;
+	uint64_t wanted = 0;
 
-	for (unsigned k = 0; k < wish->n; k++)
-		ids[k] = key_id(wish->credentials[k]);
 	if (!slot_file_lock(w->line))
 		return 0;
 	for (unsigned k = 0; k < wish->n; k++) {
-		w->places[k] = key_place(w->line, ids[k], wanted);
+		w->places[k] = key_place(w->line, wish->keys[k], wanted);
 		wanted |= w->places[k] >= 0 ? 1ULL << w->places[k] : 0;
 	}
 	w->entry = wanted ? join(w->line, wanted) : NULL;
@@ -257,67 +244,37 @@ leave(struct waiter *w)
 	return atomic_compare_exchange_strong(&w->entry->state, &waiting, ENTRY_FREE);
 }
 
-static int
-too_late(const struct waiter *w, const char *provider, struct err *e)
-{
-	if (w->place)
-		(void)err_set(e, ERR_DEADLINE,
-			      "waiting for a free slot at %s (place %u in the line)", provider,
-			      w->place);
-	else
-		(void)err_set(e, ERR_DEADLINE, "waiting for a free slot at %s", provider);
-	e->stage = "queue";
-	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", provider);
-	return -1;
-}
-
-static int
-left_by_all(const char *provider, struct err *e)
-{
-	(void)err_set(e, ERR_GONE, "%s", "");
-	e->stage = "queue";
-	(void)snprintf(e->upstream.name, sizeof(e->upstream.name), "%s", provider);
-	return -1;
-}
-
 static void
 keep(struct slot *s, const struct waiter *w, const struct slot_wish *wish)
 {
-	*s = (struct slot){ .line = w->line,
+	*s = (struct slot){ .at = w->line,
 			    .entry = (uint32_t)(w->entry - w->line->entries),
 			    .concurrency = wish->concurrency };
 	while (s->key + 1 < wish->n && w->places[s->key] != (int)w->entry->key)
 		s->key++;
 }
 
-int
-slot_take(struct slot *s, const struct slot_wish *wish, const struct deadline *d, struct err *e)
+static int
+slot_take(struct store *store, struct slot *s, const struct slot_wish *wish,
+	  const struct deadline *d, struct err *e)
 {
 	struct waiter w = { .concurrency = wish->concurrency };
 	bool trimmed = false;
 
-	*s = (struct slot){ 0 };
-	if (!wish->n || wish->n > SLOT_KEYS_MAX || wish->concurrency < 1)
-		return err_set(e, ERR_INTERNAL, "slot_take: %u keys", wish->n);
-	w.line = slot_file_of(wish->provider, e);
+	w.line = slot_file_of(store->slots, wish->provider, e);
 	if (!w.line)
 		return -1;
 	do {
-		if (enter(&w, wish) < 0) {
-			(void)err_set(e, ERR_OVERLOADED, "%d requests wait for %s", SLOT_ENTRIES,
-				      wish->provider);
-			e->retry_after_s = 1;
-			e->stage = "queue";
-			return -1;
-		}
+		if (enter(&w, wish) < 0)
+			return slot_line_full(wish->provider, e);
 	} while (!w.entry && !deadline_over(d));
 	if (!w.entry)
-		return too_late(&w, wish->provider, e);
+		return slot_too_late(wish->provider, 0, e);
 	while (!is_granted(&w)) {
 		int64_t left_ms = deadline_left_ms(d);
 
 		if (!left_ms && leave(&w))
-			return too_late(&w, wish->provider, e);
+			return slot_too_late(wish->provider, w.place, e);
 		if (!left_ms)
 			break;
 		if (!trimmed)
@@ -326,24 +283,43 @@ slot_take(struct slot *s, const struct slot_wish *wish, const struct deadline *d
 		sleep_in_line(&w, left_ms);
 		tick();
 		if (tick_forsaken() && leave(&w))
-			return left_by_all(wish->provider, e);
+			return slot_left_by_all(wish->provider, e);
 		if (!is_granted(&w))
 			look(&w);
 	}
 	keep(s, &w, wish);
+	s->store = store;
 	return 0;
 }
 
-void
+static void
 slot_done(struct slot *s)
 {
-	if (!s->line)
-		return;
-	atomic_store_explicit(&s->line->entries[s->entry].state, ENTRY_FREE, memory_order_release);
+	struct slot_line *l = s->at;
+
+	atomic_store_explicit(&l->entries[s->entry].state, ENTRY_FREE, memory_order_release);
 	/* Should the lock not be had, the first in the line finds out within LOOK_MS. */
-	if (slot_file_lock(s->line)) {
-		grant(s->line, s->concurrency);
-		slot_file_unlock(s->line);
+	if (slot_file_lock(l)) {
+		grant(l, s->concurrency);
+		slot_file_unlock(l);
 	}
-	*s = (struct slot){ 0 };
 }
+
+static int
+slots_open(void **slots, const char *state_dir, struct err *e)
+{
+	return slot_files_new((struct slot_files **)slots, state_dir, e);
+}
+
+static void
+slots_close(void *slots)
+{
+	slot_files_free(slots);
+}
+
+const struct slot_driver local_slot = {
+	.open = slots_open,
+	.close = slots_close,
+	.slot_take = slot_take,
+	.slot_done = slot_done,
+};

@@ -1,9 +1,9 @@
-#ifndef EASEL_JOB_SLOT_FILE_H
-#define EASEL_JOB_SLOT_FILE_H
+#ifndef EASEL_STORE_SLOT_FILE_H
+#define EASEL_STORE_SLOT_FILE_H
 /*
  * slot_file - the mapped file that a provider's line lies in, and its lock
  *
- * Private to job/slots.c.  Opened and closed for a process by slots_open() and slots_close().
+ * Private to store/slot_local.c, which opens and closes it.
  *
  * How it survives kill -9 at any instruction:
  *
@@ -21,9 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "job/slots.h"
-
-#define SLOT_ENTRIES 4096
+#include "store/store_slot.h"
 
 enum { ENTRY_FREE, ENTRY_WAITING, ENTRY_HOLDING }; /* a new file is all zero */
 
@@ -40,7 +38,7 @@ struct slot_header {
 	uint32_t used; /* entries from here on were never taken */
 	uint32_t unused;
 	uint64_t tickets;             /* given out so far */
-	uint64_t keys[SLOT_KEYS_MAX]; /* fingerprints; 0: no key yet */
+	uint64_t keys[SLOT_KEYS_MAX]; /* numbers; 0: no key yet */
 };
 
 struct slot_line {
@@ -52,8 +50,15 @@ struct slot_line {
 	int fd;
 };
 
+/* A process's lines. */
+struct slot_files;
+
+/* Opens nothing yet.  0 or -1: out of memory. */
+int slot_files_new(struct slot_files **out, const char *state_dir, struct err *e);
+void slot_files_free(struct slot_files *f); /* accepts NULL */
+
 /* The provider's line, opened when it is first asked for.  NULL with *e. */
-struct slot_line *slot_file_of(const char *provider, struct err *e);
+struct slot_line *slot_file_of(struct slot_files *f, const char *provider, struct err *e);
 
 /* False: its holder was stopped.  The caller tries again as long as it has time. */
 bool slot_file_lock(struct slot_line *l);

@@ -1,4 +1,4 @@
-#include "job/slot_file.h"
+#include "store/slot_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,27 +18,28 @@
 #define FILE_VERSION 1 /* in the file's name: two layouts never meet */
 #define OPEN_TRIES   100
 #define LOCK_TRY_MS  20 /* the lock is held for microseconds, unless its holder was stopped */
-#define FILE_BYTES   (sizeof(struct slot_header) + SLOT_ENTRIES * sizeof(struct slot_entry))
+#define FILE_BYTES   (sizeof(struct slot_header) + SLOT_LINE_MAX * sizeof(struct slot_entry))
 
-/* This process. */
-static struct {
-	pthread_mutex_t mutex; /* guards lines */
+struct slot_files {
+	pthread_mutex_t mutex; /* guards what follows */
 	struct slot_line *lines;
+	char *state_dir;
 	int dir;
-} own = { .mutex = PTHREAD_MUTEX_INITIALIZER, .dir = -1 };
+};
 
 int
-slots_open(const char *state_dir, struct err *e)
+slot_files_new(struct slot_files **out, const char *state_dir, struct err *e)
 {
-	if (own.dir >= 0)
-		return err_set(e, ERR_INTERNAL, "slots_open: twice");
-	if (alive_open(state_dir, e) < 0)
-		return -1;
-	own.dir = run_folder_open(state_dir, FOLDER, e);
-	if (own.dir >= 0)
-		return 0;
-	alive_close();
-	return -1;
+	struct slot_files *f = calloc(1, sizeof(*f));
+
+	if (!f || !(f->state_dir = strdup(state_dir))) {
+		free(f);
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	}
+	(void)pthread_mutex_init(&f->mutex, NULL);
+	f->dir = -1;
+	*out = f;
+	return 0;
 }
 
 static void
@@ -54,20 +55,23 @@ line_free(struct slot_line *l)
 }
 
 void
-slots_close(void)
+slot_files_free(struct slot_files *f)
 {
 	struct slot_line *next;
 
-	for (struct slot_line *l = own.lines; l; l = next) {
+	if (!f)
+		return;
+	for (struct slot_line *l = f->lines; l; l = next) {
 		next = l->next;
 		line_free(l);
 	}
-	if (own.dir >= 0) {
-		(void)close(own.dir);
+	if (f->dir >= 0) {
+		(void)close(f->dir);
 		alive_close();
 	}
-	own.lines = NULL;
-	own.dir = -1;
+	(void)pthread_mutex_destroy(&f->mutex);
+	free(f->state_dir);
+	free(f);
 }
 
 /* ---- the file ---- */
@@ -155,27 +159,27 @@ file_prepare(struct slot_line *l)
 	}
 	l->entries = (struct slot_entry *)(l->h + 1);
 	if (!l->h->magic) {
-		l->h->entries = SLOT_ENTRIES;
+		l->h->entries = SLOT_LINE_MAX;
 		l->h->entry_bytes = sizeof(struct slot_entry);
 		l->h->magic = FILE_MAGIC;
 	}
 	errno = EINVAL;
-	return l->h->magic == FILE_MAGIC && l->h->entries == SLOT_ENTRIES &&
+	return l->h->magic == FILE_MAGIC && l->h->entries == SLOT_LINE_MAX &&
 			       l->h->entry_bytes == sizeof(struct slot_entry) &&
-			       l->h->used <= SLOT_ENTRIES
+			       l->h->used <= SLOT_LINE_MAX
 		       ? 0
 		       : -1;
 }
 
 /* Opens the file and lays it out if need be.  -1 with errno. */
 static int
-file_open(struct slot_line *l)
+file_open(struct slot_line *l, int dir)
 {
 	char name[80];
 	int rc, saved;
 
 	file_name(l->provider, name, sizeof(name));
-	l->fd = openat(own.dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	l->fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (l->fd < 0)
 		return -1;
 	/* Whoever lays it out may wait for the disk. */
@@ -191,31 +195,54 @@ file_open(struct slot_line *l)
 	return rc;
 }
 
+/* The folder, and this process among those that live.  With the lock held. */
+static int
+folder_open(struct slot_files *f, struct err *e)
+{
+	if (f->dir >= 0)
+		return 0;
+	if (alive_open(f->state_dir, e) < 0)
+		return -1;
+	f->dir = run_folder_open(f->state_dir, FOLDER, e);
+	if (f->dir >= 0)
+		return 0;
+	alive_close();
+	return -1;
+}
+
+static struct slot_line *
+line_new(struct slot_files *f, const char *provider, struct err *e)
+{
+	struct slot_line *l = calloc(1, sizeof(*l));
+
+	if (l) {
+		l->fd = -1;
+		(void)pthread_mutex_init(&l->mutex, NULL);
+		l->provider = strdup(provider);
+	}
+	if (l && l->provider && file_open(l, f->dir) == 0)
+		return l;
+	(void)run_folder_failed(e, FOLDER, "a line");
+	if (l)
+		line_free(l);
+	return NULL;
+}
+
 struct slot_line *
-slot_file_of(const char *provider, struct err *e)
+slot_file_of(struct slot_files *f, const char *provider, struct err *e)
 {
 	struct slot_line *l;
 
-	(void)pthread_mutex_lock(&own.mutex);
-	for (l = own.lines; l && strcmp(l->provider, provider) != 0; l = l->next)
+	(void)pthread_mutex_lock(&f->mutex);
+	for (l = f->lines; l && strcmp(l->provider, provider) != 0; l = l->next)
 		;
-	if (!l) {
-		l = calloc(1, sizeof(*l));
+	if (!l && folder_open(f, e) == 0) {
+		l = line_new(f, provider, e);
 		if (l) {
-			l->fd = -1;
-			(void)pthread_mutex_init(&l->mutex, NULL);
-			l->provider = strdup(provider);
-		}
-		if (l && l->provider && file_open(l) == 0) {
-			l->next = own.lines;
-			own.lines = l;
-		} else {
-			(void)run_folder_failed(e, FOLDER, "a line");
-			if (l)
-				line_free(l);
-			l = NULL;
+			l->next = f->lines;
+			f->lines = l;
 		}
 	}
-	(void)pthread_mutex_unlock(&own.mutex);
+	(void)pthread_mutex_unlock(&f->mutex);
 	return l;
 }
