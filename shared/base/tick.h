@@ -5,7 +5,7 @@
  *
  * A stream needs a comment every so often, a lease to be renewed, a client that has left to be noticed:
  * by the very thread that waits for a provider, so that nothing is shared and no thread is added.
- * Whoever has such a duty sets a tick for its thread; whoever waits (net/, job/slots, pauses, the
+ * Whoever has such a duty sets a tick for its thread; whoever waits (net/, store_slot, pauses, the
  * WebSocket) never waits longer than tick_wait_ms() at a time and calls tick() in between.
  */
 #include <stdbool.h>

@@ -230,8 +230,8 @@ static const struct row provider_rows[] = {
 	  .wrong = wrong_proxy,
 	  .help = "http:// or socks5h:// URL; empty: none, the environment's proxies are ignored" },
 	{ "concurrency", K_INT, P(concurrency), "0", 0, 65536,
-	  .help = "at once per credential, in the whole installation; 0: no limit; "
-	          "not set: 1 for modelscope and novelai" },
+	  .help = "at once per credential, in the whole installation, with Redis over all machines; "
+	          "0: no limit; not set: 1 for modelscope and novelai" },
 	{ "connect_timeout", K_DURATION, P(connect_timeout_ms), "10s", 1, HOUR, .dialects = BY_NET,
 	  .help = "for name, connection and TLS" },
 };

@@ -13,7 +13,7 @@
 #define STACK_BYTES (256 * 1024)
 #define AT_ONCE     60  /* slots that one script renews */
 #define GIVE_MS     250 /* that the end of a call may wait for Redis */
-#define AGAIN_MS    250 /* after Redis did not answer */
+#define AGAIN_MS    50  /* after Redis did not answer; holders must be sooner than who waits */
 
 struct slot_leases {
 	char *state_dir;

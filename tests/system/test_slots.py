@@ -29,9 +29,10 @@ def one_at_a_time(sim, **more):
     }, more))
 
 
-@pytest.fixture(scope="module")
-def easel(start_easel, sim):
-    return start_easel(one_at_a_time(sim))
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def easel(request, start_easel, sim):
+    url = "sqlite:easel.db" if request.param == "sqlite" else request.getfixturevalue("redis")
+    return start_easel(one_at_a_time(sim, store={"url": url}))
 
 
 @pytest.fixture
