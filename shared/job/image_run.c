@@ -24,8 +24,7 @@ image_engine_open(struct image_engine *g, const struct config *c, const char *pr
 			   (uint64_t)c->limits.image_pixels, (uint64_t)c->files.max_bytes, e) < 0 ||
 	    imaging_init(e) < 0 || upstream_init(e) < 0 ||
 	    intent_open(c->state_dir, program, max_in_flight, e) < 0 ||
-	    usual_time_open(c->state_dir, e) < 0 ||
-	    picture_records_open(&g->records, store, e) < 0)
+	    usual_time_open(c->state_dir, e) < 0 || picture_records_open(&g->records, store, e) < 0)
 		return -1;
 	g->store = store;
 	return image_engine_recover(g, e);
