@@ -49,7 +49,7 @@ void
 task_lane(const struct model_conf *m, const struct task_account *account, char lane[TASK_LANE_TEXT])
 {
 	const struct provider_conf *p = m->provider_conf;
-	int64_t each = p->concurrency, n = 1;
+	int64_t each = p->concurrency, n = 1, width;
 	const char *credential = only_credential(p, &n);
 	char print[FINGERPRINT_TEXT] = "all";
 	int len;
@@ -66,9 +66,9 @@ task_lane(const struct model_conf *m, const struct task_account *account, char l
 	if (credential)
 		account_print(credential, print);
 	len = snprintf(lane, TASK_LANE_TEXT, "%.64s:%s", p->name, print);
-	if (each * n > 1)
-		(void)snprintf(lane + len, TASK_LANE_TEXT - (size_t)len, "*%lld",
-			       (long long)(each * n));
+	width = each * n;
+	if (width > 1)
+		(void)snprintf(lane + len, TASK_LANE_TEXT - (size_t)len, "*%lld", (long long)width);
 }
 
 /* ---- what is asked for ---- */
