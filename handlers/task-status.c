@@ -16,6 +16,7 @@
 #include "http/app.h"
 #include "http/query.h"
 #include "http/reply_base64.h"
+#include "job/owed_task.h"
 
 #define LIST_DEFAULT 20
 #define LIST_MAX     100
@@ -28,13 +29,14 @@ struct status {
 
 /* The caller's task of that id.  Another's does not exist. */
 static int
-find(struct request *r, struct store *s, const char *id, struct task_record *t, struct err *e)
+find(struct request *r, const struct status *s, const char *id, struct task_record *t,
+     struct err *e)
 {
 	bool found = false;
 
 	/* What no id can be is not asked for: it may hold anything. */
-	if (strlen(id) < sizeof(t->id) &&
-	    store_task_get(s, id, t, &found, request_deadline(r), e) < 0)
+	if (strlen(id) < sizeof(t->id) && owed_task_find(s->config->state_dir, s->store, id, t,
+							 &found, request_deadline(r), e) < 0)
 		return -1;
 	if (!found || strcmp(t->owner, request_principal(r)->id) != 0)
 		return err_set(e, ERR_NOT_FOUND, "task");
@@ -64,7 +66,7 @@ show(struct request *r, void *state, struct err *e)
 {
 	struct status *s = state;
 	struct task_record t = { 0 };
-	int rc = find(r, s->store, request_rest(r), &t, e);
+	int rc = find(r, s, request_rest(r), &t, e);
 
 	if (rc == 0)
 		rc = answer(r, s->store, &t, e);
@@ -77,7 +79,7 @@ events(struct request *r, void *state, struct err *e)
 {
 	struct status *s = state;
 	struct task_record t = { 0 };
-	int rc = find(r, s->store, request_rest(r), &t, e);
+	int rc = find(r, s, request_rest(r), &t, e);
 
 	if (rc == 0)
 		rc = task_events(r, s->store, s->config->state_dir, &t, e);
@@ -93,12 +95,12 @@ cancel(struct request *r, struct status *s, struct task_record *t, struct err *e
 	enum task_status now = TASK_PENDING;
 	bool found, changed;
 
-	if (find(r, s->store, id, t, e) < 0 ||
+	if (find(r, s, id, t, e) < 0 ||
 	    store_task_cancel(s->store, id, s->config->store.keep_tasks_ms, &found, &changed, &now,
 			      request_deadline(r), e) < 0)
 		return -1;
-	if (!found)
-		return err_set(e, ERR_NOT_FOUND, "task");
+	if (!found) /* it was, here: job/owed_task.h */
+		return err_set(e, ERR_STORE, "the task is not in the store yet");
 	if (!changed && task_has_ended(now)) {
 		(void)err_set(e, ERR_TASK_TERMINAL, "%s", "");
 		(void)snprintf(e->found, sizeof(e->found), "%s", task_status_name(now));
@@ -108,7 +110,7 @@ cancel(struct request *r, struct status *s, struct task_record *t, struct err *e
 	if (task_has_ended(now))
 		task_input_remove(s->config->state_dir, t);
 	task_record_done(t);
-	return find(r, s->store, id, t, e);
+	return find(r, s, id, t, e);
 }
 
 static int
@@ -176,7 +178,7 @@ struct list_query {
 };
 
 static int
-read_query(struct request *r, struct store *s, struct list_query *in, struct task_query *q,
+read_query(struct request *r, const struct status *s, struct list_query *in, struct task_query *q,
 	   struct err *e)
 {
 	struct query_param v[] = { { "status", in->status, sizeof(in->status), false },
@@ -216,7 +218,7 @@ list(struct request *r, void *state, struct err *e)
 			  .deadline = request_deadline(r),
 			  .lang = request_lang(r) };
 
-	if (read_query(r, s->store, &in, &q, e) < 0)
+	if (read_query(r, s, &in, &q, e) < 0)
 		return -1;
 	query_receipt(r, in.unknown);
 	p.data = json_array();
@@ -278,7 +280,7 @@ older_status(struct request *r, void *state, struct err *e)
 {
 	struct status *s = state;
 	struct task_record t = { 0 };
-	int rc = find(r, s->store, request_rest(r), &t, e);
+	int rc = find(r, s, request_rest(r), &t, e);
 
 	if (rc == 0 && t.status == TASK_SUCCESS)
 		rc = answer_picture(r, s, &t, e);

@@ -1,18 +1,18 @@
 #include "api/handoff.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "access/fingerprint.h"
+#include "api/handoff_task.h"
 #include "api/outcome.h"
 #include "api/prefer.h"
 #include "base/cleanup.h"
 #include "base/id.h"
 #include "base/log.h"
-#include "files/picture_json.h"
 #include "job/intent.h"
+#include "job/owed_task.h"
 
 #define AGAIN_US    1000000
 #define STORE_MS    2000   /* for a word to the store while the provider is waited for */
@@ -49,113 +49,6 @@ handoff_plan(struct request *r, const struct config *c, struct image_job *job,
 
 /* ---- the task ---- */
 
-/* What was asked for in the words of an images request. */
-static json_t *
-request_json_of(const struct image_job *job)
-{
-	const struct image_request *rq = job->rq;
-	json_t *o = json_pack("{s:s, s:i}", "prompt", rq->prompt, "n", (int)rq->n);
-
-	if (rq->width)
-		(void)json_object_set_new(o, "size", json_sprintf("%ux%u", rq->width, rq->height));
-	if (rq->quality)
-		(void)json_object_set_new(o, "quality", json_string(rq->quality));
-	if (rq->negative_prompt)
-		(void)json_object_set_new(o, "negative_prompt", json_string(rq->negative_prompt));
-	if (rq->seed >= 0)
-		(void)json_object_set_new(o, "seed", json_integer(rq->seed));
-	return o;
-}
-
-static char *
-request_text(const struct image_job *job, const json_t *body)
-{
-	json_auto_t *o = body ? json_copy((json_t *)body) : request_json_of(job);
-
-	(void)json_object_set_new(o, "model", json_string(job->asked->id));
-	image_params_forget(o);
-	return json_dumps(o, JSON_COMPACT);
-}
-
-/* Its attempts: the last one, whose outcome is code's, or not known yet. */
-static char *
-history_text(const struct handoff *h, const struct image_job *job, bool ended, const char *code)
-{
-	json_auto_t *list = json_array();
-
-	if (job->attempts)
-		(void)json_array_append_new(list,
-					    json_pack("{s:i, s:s, s:I, s:s?, s:s?}", "n",
-						      (int)job->attempts, "provider",
-						      job->model->provider, "started",
-						      (json_int_t)(h->created_ms / 1000), "outcome",
-						      !ended ? NULL
-						      : code ? "failed"
-							     : "succeeded",
-						      "code", code));
-	return json_dumps(list, JSON_COMPACT);
-}
-
-/*
- * Which key is used, so that whoever must go on can ask with the same; how many pictures it starts from, which are
- * gone then; and the pictures there are, without the one that the provider is asked for once more.
- */
-static char *
-progress_text(const struct handoff *h, const struct image_job *job)
-{
-	const char *credential = job->call.credential ? job->call.credential : "";
-	char print[FINGERPRINT_TEXT];
-	json_auto_t *o = NULL;
-
-	fingerprint(credential, strlen(credential), print);
-	o = json_pack("{s:s, s:i, s:o}", "credential", print, "sources", (int)job->rq->nsources,
-		      "images",
-		      pictures_json(job->call.images,
-				    h->upstream_id[0] ? h->came : job->call.nimages));
-	return o ? json_dumps(o, JSON_COMPACT) : NULL;
-}
-
-static bool
-is_dispatched(const struct image_job *job)
-{
-	return intent_stage_of(job->intent) >= INTENT_SUBMITTING &&
-	       job->model->provider_conf->dialect != DIALECT_PREVIEW;
-}
-
-/*
- * The provider's name for it, when whoever finds the task could go on with that alone: of several pictures
- * made from others the rest could not be asked for, because those are gone.
- */
-static const char *
-resumable_id(const struct image_job *job)
-{
-	return job->rq->nsources && job->rq->n > 1 ? "" : intent_upstream_id_of(job->intent);
-}
-
-static int
-fill(struct handoff *h, struct request *r, const struct image_job *job, const json_t *body,
-     struct task_record *t, struct err *e)
-{
-	*t = (struct task_record){ .status = TASK_STARTED,
-				   .created_ms = h->created_ms,
-				   .dispatched = is_dispatched(job) };
-	(void)snprintf(t->id, sizeof(t->id), "%s", h->task_id);
-	(void)snprintf(t->request_id, sizeof(t->request_id), "%s", request_id(r));
-	(void)snprintf(t->owner, sizeof(t->owner), "%s", request_principal(r)->id);
-	(void)snprintf(t->model, sizeof(t->model), "%s", job->model->id);
-	(void)snprintf(t->provider, sizeof(t->provider), "%s", job->model->provider);
-	(void)snprintf(t->stage, sizeof(t->stage), "provider.%s",
-		       t->dispatched ? "wait" : "submit");
-	(void)snprintf(h->upstream_id, sizeof(h->upstream_id), "%s", resumable_id(job));
-	(void)snprintf(t->upstream_id, sizeof(t->upstream_id), "%s", h->upstream_id);
-	(void)snprintf(t->worker, sizeof(t->worker), "request-%d", (int)getpid());
-	t->request = request_text(job, body);
-	t->history = history_text(h, job, false, NULL);
-	t->progress = progress_text(h, job);
-	return t->request && t->history && t->progress ? 0
-						       : err_set(e, ERR_INTERNAL, "out of memory");
-}
-
 /* With the record of the request, where that is not in the store yet. */
 static int
 add(struct handoff *h, struct request *r, const struct task_record *t, struct repeat *repeat,
@@ -185,24 +78,74 @@ add(struct handoff *h, struct request *r, const struct task_record *t, struct re
 	return 0;
 }
 
+/* The store does not take it in time (*e says why): this machine keeps it until it does. */
+static int
+owe(struct handoff *h, struct request *r, struct task_record *t, struct repeat *repeat,
+    struct err *e)
+{
+	struct owed_task *o = calloc(1, sizeof(*o));
+
+	log_warn(request_id(r), "task %s waits for the store: %s %s", h->task_id, e->about,
+		 e->detail);
+	if (!o)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	o->hold = -1;
+	o->task = *t;
+	*t = (struct task_record){ 0 };
+	if (repeat_record(repeat, h->task_id, &o->idem, e) < 0 ||
+	    owed_task_write(h->config->state_dir, o, e) < 0) {
+		owed_task_done(o);
+		free(o);
+		return -1;
+	}
+	h->owed = o;
+	h->repeat = repeat;
+	return 0;
+}
+
+/* 0: the store has it now. */
+static int
+pay(struct handoff *h, struct request *r)
+{
+	struct deadline d = deadline_in_ms(HANDOFF_NOW_MS);
+	bool held = true;
+	struct err e;
+
+	if (owed_task_give(request_store(r), h->owed, h->lease_ms, h->config->store.keep_tasks_ms,
+			   &held, &d, &e) < 0) {
+		h->renew_us = clock_us() + AGAIN_US;
+		return -1;
+	}
+	log_info(request_id(r), "task %s: the store has it now", h->task_id);
+	owed_task_drop(h->config->state_dir, h->owed);
+	owed_task_done(h->owed);
+	free(TAKE_PTR(h->owed));
+	h->repeat->noted = true;
+	h->renew_us = clock_us();
+	h->lost = !held;
+	return 0;
+}
+
 int
 handoff_begin(struct handoff *h, struct request *r, const struct config *c, struct image_job *job,
 	      struct repeat *repeat, const json_t *body, struct err *e)
 {
 	AUTO(task_record) t = { 0 };
 
+	h->config = c;
 	h->lease_ms = c->store.task_lease_ms;
 	/* Whoever finds its intent, should this process die now, makes the same one. */
 	id_alike("task_", request_id(r), h->task_id, sizeof(h->task_id));
 	h->created_ms = clock_wall_ms();
-	if (fill(h, r, job, body, &t, e) < 0 || add(h, r, &t, repeat, e) < 0) {
-		log_error(request_id(r), "the store does not take its work as a task: %s %s",
-			  e->about, e->detail);
+	if (handoff_fill(h, r, job, body, &t, e) < 0 ||
+	    (add(h, r, &t, repeat, e) < 0 && owe(h, r, &t, repeat, e) < 0)) {
+		log_error(request_id(r), "its work cannot be kept as a task: %s %s", e->about,
+			  e->detail);
 		h->task_id[0] = '\0';
 		return -1;
 	}
 	h->begun = true;
-	h->renew_us = clock_us() + h->lease_ms * 1000 / 3;
+	h->renew_us = clock_us() + (h->owed ? AGAIN_US : h->lease_ms * 1000 / 3);
 	job->task_id = h->task_id;
 	job->fence = 1;
 	intent_task(job->intent, h->task_id, 1);
@@ -212,6 +155,38 @@ handoff_begin(struct handoff *h, struct request *r, const struct config *c, stru
 
 /* ---- while it goes on ---- */
 
+static void
+replace(char **to, const char *text)
+{
+	if (!text)
+		return;
+	free(*to);
+	*to = strdup(text);
+}
+
+/* As store_task_advance() does, where the store has not got it. */
+static bool
+advance_owed(struct handoff *h, struct request *r, const struct task_step *step)
+{
+	struct task_record *t = &h->owed->task;
+	struct err e;
+
+	t->dispatched = t->dispatched || step->dispatched;
+	(void)snprintf(t->stage, sizeof(t->stage), "%s", step->stage);
+	(void)snprintf(t->upstream_id, sizeof(t->upstream_id), "%s", step->upstream_id);
+	if (step->model)
+		(void)snprintf(t->model, sizeof(t->model), "%s", step->model);
+	if (step->provider)
+		(void)snprintf(t->provider, sizeof(t->provider), "%s", step->provider);
+	replace(&t->history, step->history);
+	replace(&t->progress, step->progress);
+	if (owed_task_write(h->config->state_dir, h->owed, &e) == 0)
+		return true;
+	log_warn(request_id(r), "task %s: its way cannot be written down: %s", h->task_id,
+		 e.detail);
+	return false;
+}
+
 static bool
 advance(struct handoff *h, struct request *r, const struct task_step *step)
 {
@@ -219,6 +194,8 @@ advance(struct handoff *h, struct request *r, const struct task_step *step)
 	bool held = true;
 	struct err e;
 
+	if (h->owed)
+		return advance_owed(h, r, step);
 	if (store_task_advance(request_store(r), h->task_id, 1, step, &held, &d, &e) < 0) {
 		log_warn(request_id(r), "task %s: its way cannot be written down: %s", h->task_id,
 			 e.detail);
@@ -236,9 +213,9 @@ handoff_dispatch(struct handoff *h, struct request *r, const struct image_job *j
 
 	if (!h->task_id[0])
 		return true;
-	history = history_text(h, job, false, NULL);
+	history = handoff_history(h, job, false, NULL);
 	h->upstream_id[0] = '\0';
-	progress = progress_text(h, job);
+	progress = handoff_progress(h, job);
 	return !h->lost && (advance(h, r,
 				    &(struct task_step){ .dispatched = counts,
 							 .stage = "provider.submit",
@@ -253,7 +230,7 @@ handoff_dispatch(struct handoff *h, struct request *r, const struct image_job *j
 void
 handoff_upstream_id(struct handoff *h, struct request *r, const struct image_job *job)
 {
-	const char *id = resumable_id(job);
+	const char *id = handoff_resumable_id(job);
 
 	if (!h->task_id[0] || h->lost || !strcmp(id, h->upstream_id) ||
 	    !advance(h, r,
@@ -288,7 +265,9 @@ handoff_keep(struct handoff *h, struct request *r, const struct image_job *job)
 	/* A fallback's note is a new one. */
 	if (job->intent && intent_stage_of(job->intent) != INTENT_TASK)
 		intent_stage(job->intent, INTENT_TASK);
-	if (clock_us() >= h->renew_us)
+	if (clock_us() >= h->renew_us && h->owed)
+		(void)pay(h, r);
+	else if (clock_us() >= h->renew_us)
 		renew(h, r);
 	return !h->cancelled;
 }
@@ -304,8 +283,9 @@ handoff_let_go(struct handoff *h, struct request *r)
 	if (!h->task_id[0] || h->lost)
 		return;
 	log_info(request_id(r), "task %s: this process ends before it does", h->task_id);
-	/* When this fails, it takes as long as the lease. */
-	(void)store_task_renew(request_store(r), h->task_id, 1, 1, &held, &cancel, &d, &e);
+	/* When this fails, it takes as long as the lease; one that waits for the store is found when this process is dead. */
+	if (!h->owed)
+		(void)store_task_renew(request_store(r), h->task_id, 1, 1, &held, &cancel, &d, &e);
 }
 
 /* ---- its end ---- */
@@ -332,13 +312,44 @@ write_end(struct handoff *h, struct request *r, const struct task_end *end, enum
 	return held;
 }
 
+/* Its end is kept beside it, so that it is known whenever the store comes back. */
+static bool
+end_owed(struct handoff *h, struct request *r, const struct task_end *end)
+{
+	struct task_record *t = &h->owed->task;
+	struct deadline d = deadline_in_ms(END_MS);
+	const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000L };
+	struct err e;
+
+	t->status = end->status;
+	replace(&t->result, end->result);
+	replace(&t->error, end->error);
+	replace(&t->history, end->history);
+	if (owed_task_write(h->config->state_dir, h->owed, &e) < 0)
+		log_warn(request_id(r), "task %s: its end cannot be kept here: %s", h->task_id,
+			 e.detail);
+	while (pay(h, r) < 0) {
+		if (deadline_over(&d)) {
+			log_error(request_id(r), "task %s is left to wait for the store",
+				  h->task_id);
+			owed_task_done(h->owed);
+			free(TAKE_PTR(h->owed));
+			return false;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	return !h->lost;
+}
+
 void
 handoff_end(struct handoff *h, struct request *r, const struct config *c,
 	    const struct image_job *job, int rc, const struct err *e)
 {
 	const char *code = rc < 0 ? err_code(e) : NULL;
 	AUTO_FREE char *result = NULL, *error = NULL, *history = NULL;
-	enum task_status ended = rc < 0 ? TASK_FAILURE : TASK_SUCCESS;
+	struct task_end end = { .status = rc < 0 ? TASK_FAILURE : TASK_SUCCESS,
+				.keep_ms = c->store.keep_tasks_ms };
+	enum task_status ended = end.status;
 
 	log_info(request_id(r), "task %s: %u of %u pictures are stored%s%s, %s%s", h->task_id,
 		 job->call.nimages, job->rq->n, job->call.nimages ? ", the first is " : "",
@@ -347,16 +358,13 @@ handoff_end(struct handoff *h, struct request *r, const struct config *c,
 	if (!h->task_id[0] || h->lost)
 		return;
 	result = outcome_text(job, h->task_id, rc, e);
-	history = history_text(h, job, true, code);
+	history = handoff_history(h, job, true, code);
 	if (rc < 0)
 		error = task_json_error(e, job->request_id, h->task_id);
-	if (write_end(h, r,
-		      &(struct task_end){ .status = ended,
-					  .result = result,
-					  .error = error,
-					  .history = history,
-					  .keep_ms = c->store.keep_tasks_ms },
-		      &ended))
+	end.result = result;
+	end.error = error;
+	end.history = history;
+	if (h->owed ? end_owed(h, r, &end) : write_end(h, r, &end, &ended))
 		log_info(request_id(r), "task %s: %s after %lld ms", h->task_id,
 			 task_status_name(ended), (long long)(clock_wall_ms() - h->created_ms));
 }

@@ -6,7 +6,8 @@
  * When a request's deadline passes, or the caller's patience (Prefer: respond-async, wait=N), or its client
  * leaves, and a provider may have accepted the work, the work becomes a task in the store that runs already:
  * this thread holds its lease, renews it from its tick, and writes down how it ended.  Should the process die,
- * the lease runs out and the task's worker decides.  Private to api/.  Logs.
+ * the lease runs out and the task's worker decides.  What the store does not take in time is kept beside it until it
+ * does (job/owed_task.h): the caller is told its name all the same.  Private to api/.  Logs.
  */
 #include "api/repeat.h"
 #include "http/request.h"
@@ -21,16 +22,21 @@ struct handoff_wish {
 	int64_t due_us; /* when it is to be answered; 0: it cannot outlive its request */
 };
 
+struct owed_task;
+
 struct handoff {
-	bool begun;     /* the work is a task, or would be if the store had taken it */
+	bool begun;     /* the work is a task, or would be if it could be kept as one */
 	bool lost;      /* the lease is somebody else's */
 	bool cancelled; /* the task is to end */
 	bool let_go;
-	char task_id[40]; /* "" : the store did not take it */
+	char task_id[40];       /* "" : neither the store nor this machine's disk took it */
+	struct owed_task *owed; /* it waits for the store; NULL: that has it */
+	struct repeat *repeat;  /* whose record is to be in the store then */
+	const struct config *config;
 	int64_t lease_ms, renew_us;
 	int64_t created_ms;
 	char upstream_id[128]; /* as the store knows it */
-	unsigned came;         /* pictures that were there when the provider named what it makes now */
+	unsigned came; /* pictures that were there when the provider named what it makes now */
 };
 
 /* Reads Prefer, and gives the job the time that it may have. */
@@ -39,7 +45,7 @@ void handoff_plan(struct request *r, const struct config *c, struct image_job *j
 
 /*
  * The work is a task from here on, with its record in *repeat where it has one.  body: what was asked for, or
- * NULL: as the job has it.  0; -1: the store did not take it in time.
+ * NULL: as the job has it; *repeat lasts as long as the work.  0; -1: neither store nor disk takes it.
  */
 int handoff_begin(struct handoff *h, struct request *r, const struct config *c,
 		  struct image_job *job, struct repeat *repeat, const json_t *body, struct err *e);

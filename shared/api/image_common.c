@@ -20,12 +20,15 @@ int
 image_common_run(struct request *r, struct image_engine *g, struct image_job *job,
 		 const char *task_id, struct err *e)
 {
+	struct picture_note *note;
 	int rc;
 
 	rc = request_images_take(r, job->rq->n, e) < 0 ? -1 : image_run(g, job, e);
-	request_after(r, forget, job->intent);
-	request_after(r, picture_note_write,
-		      picture_note_make(g->records, job, *task_id ? task_id : NULL));
+	note = picture_note_make(g->records, job, *task_id ? task_id : NULL);
+	if (note)
+		request_after(r, picture_note_write, note);
+	else
+		request_after(r, forget, job->intent);
 	request_images_came(r, job->call.nimages);
 	return rc;
 }

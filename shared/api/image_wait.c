@@ -10,12 +10,14 @@
 #include "base/log.h"
 #include "http/reply.h"
 #include "job/intent.h"
+#include "job/owed_task.h"
 #include "net/upstream.h"
 
 #define LOOK_US          1000000
 #define SETTLE_US        150000000 /* beyond the work's time: its end is written down */
 #define NOTE_MS          500       /* for the record of a request that takes long */
-#define STOPPING_RETRY_S 5         /* a restart takes less */
+#define NOTE_ROOM_MS     100
+#define STOPPING_RETRY_S 5 /* a restart takes less */
 
 /* ---- an answer before the outcome is there ---- */
 
@@ -26,6 +28,8 @@ answer_accepted(struct image_wait *w, struct err *e)
 	struct deadline d = deadline_in_ms(HANDOFF_NOW_MS);
 	bool found = false;
 
+	if (w->handoff.owed)
+		return rejoin_accepted(w->r, &w->handoff.owed->task, e);
 	if (store_task_get(request_store(w->r), w->handoff.task_id, &t, &found, &d, e) < 0)
 		return -1;
 	if (!found)
@@ -186,9 +190,11 @@ note(struct image_wait *w)
 	struct err e;
 
 	w->note_us = 0;
-	if (!w->repeat.noted && repeat_note(&w->repeat, "", &d, &e) < 0)
-		log_warn(request_id(w->r), "an SDK's retry will not find it: %s %s", e.about,
-			 e.detail);
+	if (w->repeat.noted || repeat_note(&w->repeat, "", &d, &e) == 0)
+		return;
+	log_warn(request_id(w->r), "its record for an SDK's retry waits for the store: %s %s",
+		 e.about, e.detail);
+	w->note_us = clock_us() + REPEAT_NOTE_MS * 1000;
 }
 
 /* ---- the tick ---- */
@@ -200,6 +206,13 @@ is_due(const struct image_wait *w, int64_t now_us)
 
 	return w->wish.due_us && now_us >= w->wish.due_us && w->works && job->intent &&
 	       (w->wish.async || is_bought(job));
+}
+
+/* The hand-off writes the record, too, and must not wait for a store that is slow. */
+static bool
+is_nearly_due(const struct image_wait *w, int64_t now_us)
+{
+	return w->wish.due_us && w->wish.due_us - now_us < (NOTE_MS + NOTE_ROOM_MS) * 1000;
 }
 
 static bool
@@ -236,7 +249,7 @@ look(void *self)
 		due(w); /* before a stream begins for the sake of a comment */
 	} else if (w->look ? !w->look(w->self) : request_is_left(w->r)) {
 		left(w);
-	} else if (w->note_us && now_us >= w->note_us) {
+	} else if (w->note_us && now_us >= w->note_us && !is_nearly_due(w, now_us)) {
 		note(w);
 	}
 	set_due(w, clock_us());

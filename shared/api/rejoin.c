@@ -7,9 +7,12 @@
 #include "api/outcome.h"
 #include "api/task_json.h"
 #include "base/cleanup.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/stack.h"
 #include "http/reply.h"
+#include "job/intent.h"
+#include "job/owed_task.h"
 
 #define PAUSE_MS     100
 #define PAUSE_MAX_MS 500
@@ -63,17 +66,25 @@ task_outcome(const struct task_record *t)
 	return json_dumps(o, JSON_COMPACT);
 }
 
+/* Its record need not name it yet: that waits for the store, too. */
 static int
 ask_task(struct image_wait *w, const struct idem_record *first, struct known *k, struct err *e)
 {
+	const char *state_dir = w->g->config->state_dir;
+	char id[sizeof(first->task_id)];
 	bool found = false;
 
-	if (store_task_get(request_store(w->r), first->task_id, &k->task, &found,
+	id_alike("task_", first->request_id, id, sizeof(id));
+	if (first->task_id[0])
+		memcpy(id, first->task_id, sizeof(id));
+	else if (!owed_task_waits(state_dir, id))
+		return 0;
+	if (owed_task_find(state_dir, request_store(w->r), id, &k->task, &found,
 			   request_deadline(w->r), e) < 0)
 		return -1;
 	if (!found || k->task.expired)
 		return 0; /* the record itself may know */
-	(void)snprintf(w->joins, sizeof(w->joins), "%s", first->task_id);
+	(void)snprintf(w->joins, sizeof(w->joins), "%s", id);
 	if (!task_has_ended(k->task.status))
 		k->runs = true;
 	else if (k->task.status == TASK_REVOKED)
@@ -89,7 +100,7 @@ ask(struct image_wait *w, const struct idem_record *first, struct known *k, stru
 	int64_t longest_ms = w->repeat.longest_ms + STALE_MS;
 
 	known_done(k);
-	if (first->task_id[0] && ask_task(w, first, k, e) < 0)
+	if (ask_task(w, first, k, e) < 0)
 		return -1;
 	if (k->outcome || k->runs || k->lost)
 		return 0;
@@ -230,7 +241,28 @@ look_for_lost(struct image_wait *w, int64_t *next_us)
 			 e.about, e.detail);
 }
 
-/* A retry may be quicker than the first one's record, and than the end of the first one's process. */
+/*
+ * Its record, or (the store has not taken that yet) what is known of it from the intent of its process, which may be
+ * dead by now.
+ */
+static int
+look(struct image_wait *w, struct idem_record *first, bool *found, struct err *e)
+{
+	const unsigned char *hash;
+
+	if (repeat_look(&w->repeat, first, found, e) < 0)
+		return -1;
+	hash = *found || w->repeat.key || !w->repeat.retries ? NULL : repeat_hash(&w->repeat);
+	if (!hash)
+		return 0;
+	*first = (struct idem_record){ .created_ms = clock_wall_ms() };
+	*found = intent_asks(w->g->config->state_dir, request_principal(w->r)->id, hash,
+			     request_id(w->r), first->request_id);
+	/* It may have got its record, and ended, in between. */
+	return *found ? 0 : repeat_look(&w->repeat, first, found, e);
+}
+
+/* A retry may be quicker than the first one, and than the end of the first one's process. */
 static int
 find(struct image_wait *w, struct idem_record *first, bool *found, struct err *e)
 {
@@ -244,7 +276,7 @@ find(struct image_wait *w, struct idem_record *first, bool *found, struct err *e
 			recover_us = 0; /* once more, before it is bought */
 		if (!w->repeat.key)
 			look_for_lost(w, &recover_us);
-		if (repeat_look(&w->repeat, first, found, e) < 0)
+		if (look(w, first, found, e) < 0)
 			return -1;
 		if (*found || last || !tick_pause(PAUSE_MS, true))
 			return 0;
@@ -274,7 +306,7 @@ wait_for(struct image_wait *w, struct idem_record *first, struct known *k, struc
 		}
 		pause_ms = pause_ms < PAUSE_MAX_MS ? pause_ms + PAUSE_MS / 2 : PAUSE_MAX_MS;
 		idem_record_done(first);
-		if (repeat_look(&w->repeat, first, &found, e) < 0)
+		if (look(w, first, &found, e) < 0)
 			return REJOIN_FAILED;
 	}
 	return REJOIN_FIRST; /* nothing was bought, the record is gone */

@@ -6,6 +6,7 @@
 #include "api/task_partial.h"
 #include "base/cleanup.h"
 #include "http/sse.h"
+#include "job/owed_task.h"
 
 #define LOOK_MS 250 /* a client that has left, a comment that is due */
 
@@ -66,7 +67,7 @@ follow(struct watch *w, struct task_record *t, struct err *e)
 		struct deadline soon = deadline_sooner(d, LOOK_MS);
 
 		task_record_done(t);
-		if (store_task_get(w->store, id, t, &found, d, e) < 0)
+		if (owed_task_find(w->state_dir, w->store, id, t, &found, d, e) < 0)
 			return -1;
 		if (!found || t->expired)
 			return err_set(e, ERR_EXPIRED, "task");

@@ -129,12 +129,26 @@ publish(struct filestore *fs, int fd, const struct picture *p, const char *name,
 	return 0;
 }
 
+static _Thread_local struct {
+	void (*fn)(void *self, const struct picture *p);
+	void *self;
+} on_publish;
+
+void
+filestore_on_publish(void (*fn)(void *self, const struct picture *p), void *self)
+{
+	on_publish.fn = fn;
+	on_publish.self = self;
+}
+
 int
 filestore_publish(struct filestore *fs, int fd, const struct picture *p, struct err *e)
 {
 	char name[NAME_SIZE];
 
 	filestore_name(p, name);
+	if (on_publish.fn)
+		on_publish.fn(on_publish.self, p);
 	return publish(fs, fd, p, name, false, e);
 }
 

@@ -106,6 +106,12 @@ int filestore_create(struct filestore *fs, const char id[PICTURE_ID], struct err
  */
 int filestore_unnamed(struct filestore *fs, struct err *e);
 
+/*
+ * fn is called in this thread before a picture is given its name: whoever notes it then knows it, should the process
+ * die before more is said of it.  NULL: nobody is.
+ */
+void filestore_on_publish(void (*fn)(void *self, const struct picture *p), void *self);
+
 /* Gives it its name, which must be new: nothing is ever replaced.  0, or -1 as above. */
 int filestore_publish(struct filestore *fs, int fd, const struct picture *p, struct err *e);
 void filestore_drop(struct filestore *fs, int fd, const char id[PICTURE_ID]);

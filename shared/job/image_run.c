@@ -33,7 +33,7 @@ image_engine_open(struct image_engine *g, const struct config *c, const char *pr
 int
 image_engine_recover(struct image_engine *g, struct err *e)
 {
-	return lost_jobs_end(g->config, g->store, e);
+	return lost_jobs_end(g, e);
 }
 
 void
@@ -254,12 +254,29 @@ image_check(struct image_engine *g, struct image_job *job, struct err *e)
 	return choose_model(g, job, job->asked, e);
 }
 
-int
-image_run(struct image_engine *g, struct image_job *job, struct err *e)
+static void
+note_picture(void *self, const struct picture *p)
+{
+	lost_job_note(self, p);
+}
+
+static int
+run(struct image_engine *g, struct image_job *job, struct err *e)
 {
 	if (image_check(g, job, e) < 0)
 		return -1;
 	if (attempts_run(g, job, e) < 0 && ask_others(g, job, e) < 0)
 		return account_for(job, e);
 	return convert(g, job, e) < 0 ? account_for(job, e) : 0;
+}
+
+int
+image_run(struct image_engine *g, struct image_job *job, struct err *e)
+{
+	int rc;
+
+	filestore_on_publish(note_picture, job);
+	rc = run(g, job, e);
+	filestore_on_publish(NULL, NULL);
+	return rc;
 }

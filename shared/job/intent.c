@@ -19,12 +19,12 @@
 
 /*
  * The file: a header, then the slots, each some whole cache lines so that two threads never write the
- * same one.  Another version of Easel may find it after an upgrade: the header says what it is, and the
+ * same one, then the slots' pictures, apart from what a request touches while it waits.  Another version of Easel may find it after an upgrade: the header says what it is, and the
  * fields of a slot keep their places as long as FILE_VERSION stays.
  */
 #define FOLDER       "intent"
 #define FILE_MAGIC   0x746e65746e49736cU
-#define FILE_VERSION 3
+#define FILE_VERSION 4
 #define CACHE_LINE   64
 #define SLOTS_MAX    65536
 #define NAMES_MAX    64 /* files of dead processes that had this program's name and number */
@@ -55,11 +55,20 @@ struct intent {
 	struct picture came[INTENT_CAME_MAX];
 } __attribute__((aligned(CACHE_LINE)));
 
+/* The pictures of the slot with the same number. */
+struct made {
+	_Atomic uint32_t n;
+	struct picture v[INTENT_MADE_MAX];
+	char request[INTENT_REQUEST_TEXT];
+} __attribute__((aligned(CACHE_LINE)));
+
 /* This process's file. */
 static struct {
-	pthread_mutex_t mutex; /* guards free_slots */
+	pthread_mutex_t mutex; /* guards free_slots, nkept */
 	struct header *map;
 	struct intent *slots;
+	struct made *made;
+	uint32_t nkept; /* slots that wait for their pictures' records */
 	size_t map_bytes;
 	uint32_t *free_slots; /* a stack: the slot given back last has warm cache lines */
 	uint32_t nfree;
@@ -73,6 +82,7 @@ static const char *const stage_names[] = {
 	[INTENT_WAITING] = "provider.wait",
 	[INTENT_STORING] = "store",
 	[INTENT_TASK] = "task",
+	[INTENT_ANSWERED] = "answered",
 };
 #define STAGES (sizeof(stage_names) / sizeof(*stage_names))
 
@@ -118,7 +128,8 @@ make_locked(int dir, const char *program, char *name, size_t size)
 static int
 map_file(int fd, unsigned slots, const char *program)
 {
-	size_t bytes = sizeof(struct header) + slots * sizeof(struct intent);
+	size_t bytes =
+		sizeof(struct header) + slots * (sizeof(struct intent) + sizeof(struct made));
 	struct header *h;
 	int code = fchmod(fd, 0600) < 0 ? errno : posix_fallocate(fd, 0, (off_t)bytes);
 
@@ -132,6 +143,7 @@ map_file(int fd, unsigned slots, const char *program)
 	own.map = h;
 	own.map_bytes = bytes;
 	own.slots = (struct intent *)(h + 1);
+	own.made = (struct made *)(own.slots + slots);
 	h->version = FILE_VERSION;
 	h->slot_bytes = sizeof(struct intent);
 	h->slots = slots;
@@ -144,8 +156,9 @@ map_file(int fd, unsigned slots, const char *program)
 int
 intent_open(const char *state_dir, const char *program, unsigned slots, struct err *e)
 {
-	if (own.map || !slots || slots > SLOTS_MAX)
+	if (own.map || !slots || slots > SLOTS_MAX - INTENT_KEPT_MAX)
 		return err_set(e, ERR_INTERNAL, "intent_open: %u slots", slots);
+	slots += INTENT_KEPT_MAX;
 	own.dir = run_folder_open(state_dir, FOLDER, e);
 	if (own.dir < 0)
 		return -1;
@@ -178,8 +191,9 @@ intent_close(void)
 	free(own.free_slots);
 	own.map = NULL;
 	own.slots = NULL;
+	own.made = NULL;
 	own.free_slots = NULL;
-	own.nfree = 0;
+	own.nfree = own.nkept = 0;
 	own.fd = own.dir = -1;
 }
 
@@ -198,7 +212,7 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	struct intent *i = NULL;
 
 	(void)pthread_mutex_lock(&own.mutex);
-	if (own.nfree)
+	if (own.nfree && own.map->slots - own.nfree - own.nkept < own.map->slots - INTENT_KEPT_MAX)
 		i = &own.slots[own.free_slots[--own.nfree]];
 	(void)pthread_mutex_unlock(&own.mutex);
 	if (!i)
@@ -211,6 +225,7 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	i->upstream_id[0] = i->request[0] = i->credential[0] = '\0';
 	i->task_id[0] = '\0';
 	i->hashed = i->ncame = 0;
+	atomic_store_explicit(&own.made[i - own.slots].n, 0, memory_order_relaxed);
 	atomic_store_explicit(&i->unsent, 0, memory_order_relaxed);
 	atomic_store_explicit(&i->stage, INTENT_ACCEPTED, memory_order_release);
 	return i;
@@ -293,15 +308,74 @@ intent_request(struct intent *i, const char *request, const char *credential,
 		memcpy(i->came, came, ncame * sizeof(*came));
 }
 
+bool
+intent_has_made(const struct intent *i)
+{
+	return atomic_load_explicit(&own.made[i - own.slots].n, memory_order_relaxed) > 0;
+}
+
+void
+intent_made(struct intent *i, const struct picture *p, const char *request)
+{
+	struct made *m = &own.made[i - own.slots];
+	uint32_t n = atomic_load_explicit(&m->n, memory_order_relaxed);
+
+	if (n == INTENT_MADE_MAX)
+		return;
+	if (!n)
+		put(m->request, sizeof(m->request),
+		    strlen(request) < sizeof(m->request) ? request : "");
+	m->v[n] = *p;
+	atomic_store_explicit(&m->n, n + 1, memory_order_release);
+}
+
+bool
+intent_answered(struct intent *i)
+{
+	bool keep;
+
+	(void)pthread_mutex_lock(&own.mutex);
+	keep = own.nkept < INTENT_KEPT_MAX;
+	own.nkept += keep;
+	(void)pthread_mutex_unlock(&own.mutex);
+	if (keep)
+		atomic_store_explicit(&i->stage, INTENT_ANSWERED, memory_order_release);
+	else
+		intent_release(i);
+	return keep;
+}
+
 void
 intent_release(struct intent *i)
 {
+	bool kept;
+
 	if (!i)
 		return;
+	kept = intent_stage_of(i) == INTENT_ANSWERED;
 	atomic_store_explicit(&i->stage, INTENT_FREE, memory_order_release);
 	(void)pthread_mutex_lock(&own.mutex);
+	own.nkept -= kept;
 	own.free_slots[own.nfree++] = (uint32_t)(i - own.slots);
 	(void)pthread_mutex_unlock(&own.mutex);
+}
+
+/* Where the pictures of slot s are. */
+static off_t
+made_at(const struct header *h, uint32_t s)
+{
+	return (off_t)(sizeof(*h) + h->slots * sizeof(struct intent) + s * sizeof(struct made));
+}
+
+static void
+add_made(struct made *m, struct intent_lost *l)
+{
+	m->request[sizeof(m->request) - 1] = '\0';
+	l->nmade = m->n < INTENT_MADE_MAX ? m->n : INTENT_MADE_MAX;
+	for (unsigned k = 0; k < l->nmade; k++)
+		m->v[k].id[sizeof(m->v[k].id) - 1] = '\0';
+	l->made = m->v;
+	l->made_request = m->request;
 }
 
 static void
@@ -328,6 +402,7 @@ make_record(const struct header *h, struct intent *i, uint32_t stage, struct int
 				   .task_id = i->task_id,
 				   .came = i->came,
 				   .ncame = i->ncame < INTENT_CAME_MAX ? i->ncame : INTENT_CAME_MAX,
+				   .answered = stage == INTENT_ANSWERED,
 				   .fence = i->fence };
 	memcpy(l->hash, i->hash, sizeof(l->hash));
 	*j = (struct job_record){ .created_ms = i->created_ms, .ended_ms = clock_wall_ms() };
@@ -367,6 +442,7 @@ recover_slots(int fd, bool *keep, int (*fn)(const struct intent_lost *l, void *a
 		uint32_t stage, none = INTENT_FREE;
 		struct intent_lost l;
 		struct intent i;
+		struct made made;
 
 		if (pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i))
 			break;
@@ -374,6 +450,9 @@ recover_slots(int fd, bool *keep, int (*fn)(const struct intent_lost *l, void *a
 		if (stage == INTENT_FREE || stage >= STAGES)
 			continue;
 		make_record(&h, &i, stage, &l);
+		if (pread(fd, &made, sizeof(made), made_at(&h, s)) != (ssize_t)sizeof(made))
+			break;
+		add_made(&made, &l);
 		if (stage == INTENT_TASK && !i.task_id[0])
 			continue;
 		if (fn(&l, arg) < 0) {
@@ -419,4 +498,61 @@ intent_recover(const char *state_dir, int (*fn)(const struct intent_lost *l, voi
 	}
 	(void)closedir(list);
 	return n;
+}
+
+/* In this file?  Of each slot its beginning is read first: most are free. */
+static bool
+asks_in(int fd, const char *key_id, const unsigned char hash[INTENT_HASH_BYTES], const char *but,
+	char request_id[40])
+{
+	struct header h;
+	struct intent i;
+
+	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != FILE_MAGIC ||
+	    h.version != FILE_VERSION || h.slot_bytes != sizeof(struct intent))
+		return false;
+	for (uint32_t s = 0; s < h.slots && s < SLOTS_MAX; s++) {
+		off_t at = (off_t)(sizeof(h) + s * sizeof(struct intent));
+		uint32_t stage;
+
+		if (pread(fd, &i, offsetof(struct intent, model), at) < 0)
+			return false;
+		stage = atomic_load_explicit(&i.stage, memory_order_relaxed);
+		if (stage < INTENT_SUBMITTING || stage > INTENT_TASK ||
+		    strncmp(i.key_id, key_id, sizeof(i.key_id) - 1) != 0 ||
+		    pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i) || i.hashed != 1 ||
+		    memcmp(i.hash, hash, sizeof(i.hash)) != 0 ||
+		    !strncmp(i.request_id, but, sizeof(i.request_id) - 1))
+			continue;
+		(void)snprintf(request_id, 40, "%.39s", i.request_id);
+		return true;
+	}
+	return false;
+}
+
+bool
+intent_asks(const char *state_dir, const char *key_id, const unsigned char hash[INTENT_HASH_BYTES],
+	    const char *but, char request_id[40])
+{
+	struct err ignored;
+	int dir = run_folder_open(state_dir, FOLDER, &ignored);
+	DIR *list = dir < 0 ? NULL : fdopendir(dir);
+	struct dirent *entry;
+	bool asks = false;
+
+	if (!list) {
+		if (dir >= 0)
+			(void)close(dir);
+		return false;
+	}
+	while (!asks && (entry = readdir(list))) {
+		AUTO_FD int fd = entry->d_name[0] == '.'
+					 ? -1
+					 : openat(dir, entry->d_name,
+						  O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+		asks = fd >= 0 && asks_in(fd, key_id, hash, but, request_id);
+	}
+	(void)closedir(list);
+	return asks;
 }

@@ -9,8 +9,9 @@
  * long as its owner lives; whoever finds one unlocked may take its slots over.  Slots are taken and
  * given back by any thread.  Does not log.
  *
- * A slot also says what a successor needs: what a repetition of the request is known by, and, once the
- * provider has a name for the work, how to go on with it.
+ * A slot also says what a successor needs: what a repetition of the request is known by, once the
+ * provider has a name for the work how to go on with it, and which pictures came: a slot stays until they have their
+ * records (job/picture_record.h).
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +27,8 @@ enum intent_stage {
 	INTENT_SUBMITTING,
 	INTENT_WAITING,
 	INTENT_STORING,
-	INTENT_TASK /* it is a task in the store now, which tells what became of it */
+	INTENT_TASK,    /* it is a task in the store now, which tells what became of it */
+	INTENT_ANSWERED /* only its pictures may lack their records */
 };
 
 struct intent; /* one slot */
@@ -63,7 +65,27 @@ void intent_hash(struct intent *i, const unsigned char hash[INTENT_HASH_BYTES]);
 #define INTENT_CAME_MAX     10
 void intent_request(struct intent *i, const char *request, const char *credential,
 		    const struct picture *came, unsigned ncame);
+/*
+ * A picture that is about to be there, and what was asked for, in the words of an images request (as above; of the
+ * first one it is kept).
+ */
+#define INTENT_MADE_MAX 20 /* each picture of a request, and what it is converted to */
+bool intent_has_made(const struct intent *i);
+void intent_made(struct intent *i, const struct picture *p, const char *request);
 void intent_release(struct intent *i); /* accepts NULL */
+/*
+ * The caller has its answer; it is to be released once its pictures have their records.  False: too many are kept
+ * for that already, and it was released.
+ */
+#define INTENT_KEPT_MAX 512
+bool intent_answered(struct intent *i);
+
+/*
+ * Is there a job of this key, of any process that lives or was not seen to yet, that asked for the same and may have
+ * bought it?  Not the request `but`; *request_id is the one that is found.
+ */
+bool intent_asks(const char *state_dir, const char *key_id,
+		 const unsigned char hash[INTENT_HASH_BYTES], const char *but, char request_id[40]);
 
 /* A job whose process died. */
 struct intent_lost {
@@ -74,6 +96,10 @@ struct intent_lost {
 	const char *task_id;              /* "": no task's; until fn returns */
 	const struct picture *came;       /* until fn returns */
 	unsigned ncame;
+	bool answered;              /* nothing else is to be seen to than these: */
+	const struct picture *made; /* that may be there without a record; until fn returns */
+	unsigned nmade;
+	const char *made_request; /* what they were asked for by, or "" */
 	int64_t fence;
 };
 

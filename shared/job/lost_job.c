@@ -6,10 +6,12 @@
 #include "access/fingerprint.h"
 #include "base/cleanup.h"
 #include "base/id.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "files/picture_json.h"
 #include "job/intent.h"
+#include "job/owed_task.h"
 #include "job/picture_record.h"
 #include "store/store_idem.h"
 #include "store/store_task.h"
@@ -64,15 +66,47 @@ lost_job_prepare(const struct image_job *job)
 	intent_request(job->intent, text ? text : "", print, job->call.images, job->call.nimages);
 }
 
+/* The same put together as text, without its model: here for every picture. */
+static int
+note_text(const struct image_request *rq, bool clip, struct buf *b)
+{
+	AUTO(buf) given = BUF_INIT(GIVEN_BYTES);
+	char clipped[4 * CLIP_CHARS + 8];
+	const char *prompt = rq->prompt ? rq->prompt : "";
+
+	if (clip) {
+		utf8_clip(clipped, sizeof(clipped), prompt, strlen(prompt), CLIP_CHARS);
+		prompt = clipped;
+	}
+	if (buf_adds(b, "{\"prompt\":") < 0 || json_text_string(b, prompt, strlen(prompt)) < 0)
+		return -1;
+	if (clip || !rq->given)
+		return buf_addc(b, '}');
+	return image_params_text(rq, &given) < 0 || buf_addc(b, ',') < 0 ||
+			       buf_adds(b, given.p + 1) < 0
+		       ? -1
+		       : 0;
+}
+
+void
+lost_job_note(const struct image_job *job, const struct picture *p)
+{
+	AUTO(buf) text = BUF_INIT(GIVEN_BYTES);
+
+	if (!job->intent)
+		return;
+	if (!intent_has_made(job->intent) &&
+	    (note_text(job->rq, false, &text) < 0 || text.len >= INTENT_REQUEST_TEXT)) {
+		buf_clear(&text);
+		(void)note_text(job->rq, true, &text);
+	}
+	intent_made(job->intent, p, buf_str(&text));
+}
+
 /* ---- after its death ---- */
 
-struct recovery {
-	const struct config *config;
-	struct store *store;
-};
-
 static bool
-can_go_on(const struct recovery *r, const struct intent_lost *l)
+can_go_on(struct image_engine *r, const struct intent_lost *l)
 {
 	const struct model_conf *m = config_model(r->config, l->job.model);
 
@@ -81,7 +115,7 @@ can_go_on(const struct recovery *r, const struct intent_lost *l)
 
 /* The record of its key, or one that is found by what was asked for. */
 static int
-tell_repetitions(const struct recovery *r, const struct intent_lost *l, const char *task_id,
+tell_repetitions(struct image_engine *r, const struct intent_lost *l, const char *task_id,
 		 const struct deadline *d, struct err *e)
 {
 	const char *id = l->job.request_id;
@@ -135,7 +169,7 @@ fill_task(const struct intent_lost *l, struct task_record *t, struct err *e)
 }
 
 static int
-hand_over(const struct recovery *r, const struct intent_lost *l, const struct deadline *d,
+hand_over(struct image_engine *r, const struct intent_lost *l, const struct deadline *d,
 	  struct err *e)
 {
 	const struct task_add how = { .lease_ms = LEASE_MS };
@@ -153,7 +187,7 @@ hand_over(const struct recovery *r, const struct intent_lost *l, const struct de
 
 /* Nobody waits for it any more, but what became of it is written down. */
 static int
-write_down(const struct recovery *r, const struct intent_lost *l, const struct deadline *d,
+write_down(struct image_engine *r, const struct intent_lost *l, const struct deadline *d,
 	   struct err *e)
 {
 	const struct job_record *j = &l->job;
@@ -170,13 +204,16 @@ write_down(const struct recovery *r, const struct intent_lost *l, const struct d
 static int
 end_one(const struct intent_lost *l, void *arg)
 {
-	const struct recovery *r = arg;
+	struct image_engine *r = arg;
 	struct deadline d = deadline_in_ms(RECOVERY_MS);
 	struct err e;
 
-	int rc = l->task_id[0]     ? lost_task_end(r->config, r->store, l, &d, &e)
-		 : can_go_on(r, l) ? hand_over(r, l, &d, &e)
-				   : write_down(r, l, &d, &e);
+	int rc = lost_pictures_record(r, l, &d, &e);
+
+	if (rc == 0 && !l->answered)
+		rc = l->task_id[0]     ? lost_task_end(r->config, r->store, l, &d, &e)
+		     : can_go_on(r, l) ? hand_over(r, l, &d, &e)
+				       : write_down(r, l, &d, &e);
 
 	if (rc == 0)
 		return 0;
@@ -186,9 +223,12 @@ end_one(const struct intent_lost *l, void *arg)
 }
 
 int
-lost_jobs_end(const struct config *c, struct store *store, struct err *e)
+lost_jobs_end(struct image_engine *g, struct err *e)
 {
-	struct recovery r = { c, store };
+	const struct config *c = g->config;
 
-	return intent_recover(c->state_dir, end_one, &r, e) < 0 ? -1 : 0;
+	/* Before their intents, which may know more of them. */
+	if (owed_tasks_end(c->state_dir, g->store, c->store.keep_tasks_ms, e) < 0)
+		return -1;
+	return intent_recover(c->state_dir, end_one, g, e) < 0 ? -1 : 0;
 }

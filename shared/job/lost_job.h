@@ -16,6 +16,8 @@
  * A task's run has a row that says enough, and its lease runs out; but that row has to say beforehand that
  * the provider may be reached.  Where the intent knows that nothing had left, the task goes back into the queue at once.
  *
+ * Its pictures that are there get their records, with what the intent knows: of a long prompt the beginning, no receipt.
+ *
  * Everything here may be done twice.  Private to job/.  Logs.
  */
 #include "job/image_run.h"
@@ -23,12 +25,17 @@
 /* When the provider has named the work, before that name is noted: what is needed to go on with it. */
 void lost_job_prepare(const struct image_job *job);
 
+/* Of a picture that is about to be there: what its record will need. */
+void lost_job_note(const struct image_job *job, const struct picture *p);
+
 /* 0, or -1: the store did not take it. */
 struct intent_lost;
+int lost_pictures_record(struct image_engine *g, const struct intent_lost *l,
+			 const struct deadline *d, struct err *e);
 int lost_task_end(const struct config *c, struct store *store, const struct intent_lost *l,
 		  const struct deadline *d, struct err *e);
 
 /* All that dead processes left behind.  0, or -1: they cannot be looked for. */
-int lost_jobs_end(const struct config *c, struct store *store, struct err *e);
+int lost_jobs_end(struct image_engine *g, struct err *e);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "job/intent.h"
 #include "job/lost_job.h"
+#include "job/owed_task.h"
 #include "store/store_task.h"
 
 /* Its attempts; the last one ended with its worker, and is told even when it had not got as far as an attempt. */
@@ -59,6 +60,8 @@ lost_task_end(const struct config *c, struct store *store, const struct intent_l
 
 	if (!strcmp(l->job.outcome, "outcome_unknown"))
 		return 0;
+	if (owed_task_waits(c->state_dir, l->task_id))
+		return err_set(e, ERR_STORE, "its task is not there yet");
 	if (store_task_get(store, l->task_id, &t, &found, d, e) < 0)
 		return -1;
 	/* Of what its workers die again and again its lease's end makes an end; what has a name is gone on with. */

@@ -11,6 +11,7 @@
 
 #include "base/json_text.h"
 #include "base/log.h"
+#include "job/intent.h"
 #include "store/store_usage.h"
 
 #define WRITER_STACK_BYTES (256 * 1024)
@@ -26,7 +27,8 @@
 struct picture_note {
 	struct picture_note *next;
 	struct picture_records *records;
-	int64_t price_micro; /* of each */
+	struct intent *intent; /* which stays until it is written; NULL: none does */
+	int64_t price_micro;   /* of each */
 	size_t n;
 	struct picture_record v[]; /* behind them their texts, which all of them share */
 };
@@ -94,11 +96,11 @@ texts_make(const struct image_job *job, struct buf *b, size_t *parameters, size_
 }
 
 static struct picture_note *
-note_make(struct picture_records *r, const struct image_job *job, const char *task_id)
+note_make(struct picture_records *r, const struct image_job *job, const char *task_id,
+	  int64_t now_ms)
 {
 	AUTO(buf) texts = BUF_INIT(TEXTS_BYTES);
 	unsigned n = job->call.nimages;
-	int64_t now_ms = clock_wall_ms();
 	size_t parameters, receipt;
 	struct picture_note *note;
 	char *text;
@@ -125,15 +127,17 @@ note_make(struct picture_records *r, const struct image_job *job, const char *ta
 }
 
 struct picture_note *
-picture_note_make(struct picture_records *r, const struct image_job *job, const char *task_id)
+picture_note_make(struct picture_records *r, struct image_job *job, const char *task_id)
 {
 	unsigned n = job->call.nimages;
 	struct picture_note *note;
 
 	if (!n || !job->model)
 		return NULL;
-	note = note_make(r, job, task_id);
-	if (!note)
+	note = note_make(r, job, task_id, clock_wall_ms());
+	if (note)
+		note->intent = TAKE_PTR(job->intent);
+	else
 		log_error(job->request_id,
 			  "no memory for the records of %u pictures, the first is %s", n,
 			  job->call.images[0].id);
@@ -142,11 +146,12 @@ picture_note_make(struct picture_records *r, const struct image_job *job, const 
 
 /* ---- writing ---- */
 
+/* Its intent stays as it is: whoever finds that once this process is gone writes them. */
 static void
 forget(struct picture_note *n, const char *why)
 {
-	log_error(n->v[0].request_id, "the records of %zu pictures are lost, the first is %s: %s",
-		  n->n, n->v[0].id, why);
+	log_error(n->v[0].request_id, "the records of %zu pictures are %s, the first is %s: %s",
+		  n->n, n->intent ? "left to others" : "lost", n->v[0].id, why);
 	free(n);
 }
 
@@ -207,11 +212,10 @@ fill_used(const struct picture_note *note, size_t i, struct usage_record *u)
 
 /* The list is lent: entries hold pointers, which are copied flat. */
 static int
-write_batch(struct picture_records *r, const struct picture_note *batch, size_t pictures,
-	    struct err *e)
+write_batch(struct store *s, const struct picture_note *batch, size_t pictures,
+	    const struct deadline *d, struct err *e)
 {
 	AUTO_FREE struct picture_entry *flat = malloc(pictures * sizeof(*flat));
-	struct deadline d = deadline_in_ms(WRITE_MS);
 	size_t n = 0;
 
 	if (!flat)
@@ -227,7 +231,7 @@ write_batch(struct picture_records *r, const struct picture_note *batch, size_t 
 			else
 				day_of(note->v[i].created_ms, flat[n].used.day);
 		}
-	return store_picture_add_all(r->store, flat, pictures, &d, e);
+	return store_picture_add_all(s, flat, pictures, d, e);
 }
 
 /* Waits, with the lock, until then at most; for the end, or (any) for whatever comes. */
@@ -253,6 +257,7 @@ batch_free(struct picture_note *batch)
 	while (batch) {
 		struct picture_note *next = batch->next;
 
+		intent_release(batch->intent);
 		free(batch);
 		batch = next;
 	}
@@ -264,11 +269,12 @@ write_some(struct picture_records *r, bool *said)
 {
 	size_t pictures;
 	struct picture_note *batch = pop_batch(r, &pictures), **last = &batch;
+	struct deadline d = deadline_in_ms(WRITE_MS);
 	struct err e;
 	int rc;
 
 	(void)pthread_mutex_unlock(&r->lock);
-	rc = write_batch(r, batch, pictures, &e);
+	rc = write_batch(r->store, batch, pictures, &d, &e);
 	if (rc < 0 && !*said)
 		log_error(batch->v[0].request_id,
 			  "the records of %zu pictures cannot be written yet: %s %s", pictures,
@@ -347,6 +353,8 @@ picture_note_write(void *arg)
 	if (!n)
 		return;
 	r = n->records;
+	if (n->intent && !intent_answered(n->intent))
+		n->intent = NULL;
 	(void)pthread_mutex_lock(&r->lock);
 	*r->last = n;
 	r->last = &n->next;
@@ -360,6 +368,16 @@ picture_note_write(void *arg)
 	(void)pthread_mutex_unlock(&r->lock);
 	if (lost)
 		forget(lost, "too many wait for the store");
+}
+
+int
+picture_note_store(struct store *s, const struct image_job *job, const char *task_id,
+		   int64_t created_ms, const struct deadline *d, struct err *e)
+{
+	AUTO_FREE struct picture_note *note = note_make(NULL, job, task_id, created_ms);
+
+	return note ? write_batch(s, note, note->n, d, e)
+		    : err_set(e, ERR_INTERNAL, "out of memory");
 }
 
 /* ---- beginning and end ---- */

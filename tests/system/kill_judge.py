@@ -10,6 +10,7 @@ from kill_load import BROKEN, KEYED, PROGRAM_ENDED, STORE_AWAY
 from sim.pictures import PNG_MAGIC, serial_of
 from support import SLOW
 
+TOO_LATE, BILLED = "504 deadline_exceeded", '"may_have_been_billed":true'
 ENDED = ("SUCCESS", "FAILURE", "REVOKED")
 TERMINAL_S = 60
 # The provider's answer with its task's name may have been lost when it left so shortly before the kill.
@@ -26,9 +27,7 @@ def explains(target, ask):
         return ask.failure in PROGRAM_ENDED and target.program == ask.program
     if target.kind == "lighttpd":
         return ask.failure == BROKEN
-    # Work that cannot be handed over, because the store is away, goes on without a name.
-    if target.kind in ("redis", "everything") and (
-            ask.failure in STORE_AWAY or (ask.how in ("late", "async") and ask.failure == "504 deadline_exceeded")):
+    if target.kind in ("redis", "everything") and ask.failure in STORE_AWAY:
         return True
     return target.kind != "redis" and (ask.failure == BROKEN or ask.failure in PROGRAM_ENDED)
 
@@ -171,6 +170,10 @@ class Judge:
             if wrong:
                 self.problem(ask, wrong)
             return
+        if ask.failure == TOO_LATE:  # without a task: whatever was killed, nothing was bought
+            if self.bought[ask.name] or BILLED in ask.says:
+                self.problem(ask, "was told no task of what was bought")
+            return
         unknown = ask.how == "sdk" and ask.failure == "502 outcome_unknown"
         if ask.how in KEYED or not (unknown or any(explains(t, ask) for t in self.targets)):
             self.problem(ask, "failed, which no kill explains")
@@ -215,3 +218,17 @@ class Judge:
             self.problems.append(f"files have gone: {sorted(gone)[:5]}")
         self.files = now
         self.count["files"] = len(now)
+        self.recorded()
+
+    def recorded(self):
+        """Each picture has its record, also where its process was killed before that."""
+        left = []
+
+        def over():
+            left[:] = self.easel.run("files", "verify", code=None).stdout.splitlines()
+            return not any("problem" in line or ": " in line for line in left)
+
+        try:
+            support.wait_until(over, 15, "the records of all pictures")
+        except AssertionError:
+            self.problems += [f"easel files verify: {line}" for line in left]

@@ -126,7 +126,7 @@ class Client(threading.Thread):
         if answer.status >= 400:
             error = told.get("error")
             code = error.get("code") if isinstance(error, dict) else told.get("code")
-            ask.failure, ask.says = f"{answer.status} {code}", answer.body[:500].decode(errors="replace")
+            ask.failure, ask.says = f"{answer.status} {code}", answer.body[:2000].decode(errors="replace")
         return answer.status, answer.headers, told
 
     def body(self):

@@ -1,0 +1,116 @@
+#include "api/handoff_task.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "access/fingerprint.h"
+#include "files/picture_json.h"
+#include "job/intent.h"
+
+/* What was asked for in the words of an images request. */
+static json_t *
+request_json_of(const struct image_job *job)
+{
+	const struct image_request *rq = job->rq;
+	json_t *o = json_pack("{s:s, s:i}", "prompt", rq->prompt, "n", (int)rq->n);
+
+	if (rq->width)
+		(void)json_object_set_new(o, "size", json_sprintf("%ux%u", rq->width, rq->height));
+	if (rq->quality)
+		(void)json_object_set_new(o, "quality", json_string(rq->quality));
+	if (rq->negative_prompt)
+		(void)json_object_set_new(o, "negative_prompt", json_string(rq->negative_prompt));
+	if (rq->seed >= 0)
+		(void)json_object_set_new(o, "seed", json_integer(rq->seed));
+	return o;
+}
+
+static char *
+request_text(const struct image_job *job, const json_t *body)
+{
+	json_auto_t *o = body ? json_copy((json_t *)body) : request_json_of(job);
+
+	(void)json_object_set_new(o, "model", json_string(job->asked->id));
+	image_params_forget(o);
+	return json_dumps(o, JSON_COMPACT);
+}
+
+/* Its attempts: the last one, whose outcome is code's, or not known yet. */
+char *
+handoff_history(const struct handoff *h, const struct image_job *job, bool ended, const char *code)
+{
+	json_auto_t *list = json_array();
+
+	if (job->attempts)
+		(void)json_array_append_new(list,
+					    json_pack("{s:i, s:s, s:I, s:s?, s:s?}", "n",
+						      (int)job->attempts, "provider",
+						      job->model->provider, "started",
+						      (json_int_t)(h->created_ms / 1000), "outcome",
+						      !ended ? NULL
+						      : code ? "failed"
+							     : "succeeded",
+						      "code", code));
+	return json_dumps(list, JSON_COMPACT);
+}
+
+/*
+ * Which key is used, so that whoever must go on can ask with the same; how many pictures it starts from, which are
+ * gone then; and the pictures there are, without the one that the provider is asked for once more.
+ */
+char *
+handoff_progress(const struct handoff *h, const struct image_job *job)
+{
+	const char *credential = job->call.credential ? job->call.credential : "";
+	char print[FINGERPRINT_TEXT];
+	json_auto_t *o = NULL;
+
+	fingerprint(credential, strlen(credential), print);
+	o = json_pack("{s:s, s:i, s:o}", "credential", print, "sources", (int)job->rq->nsources,
+		      "images",
+		      pictures_json(job->call.images,
+				    h->upstream_id[0] ? h->came : job->call.nimages));
+	return o ? json_dumps(o, JSON_COMPACT) : NULL;
+}
+
+static bool
+is_dispatched(const struct image_job *job)
+{
+	return intent_stage_of(job->intent) >= INTENT_SUBMITTING &&
+	       job->model->provider_conf->dialect != DIALECT_PREVIEW;
+}
+
+/*
+ * The provider's name for it, when whoever finds the task could go on with that alone: of several pictures
+ * made from others the rest could not be asked for, because those are gone.
+ */
+const char *
+handoff_resumable_id(const struct image_job *job)
+{
+	return job->rq->nsources && job->rq->n > 1 ? "" : intent_upstream_id_of(job->intent);
+}
+
+int
+handoff_fill(struct handoff *h, struct request *r, const struct image_job *job, const json_t *body,
+	     struct task_record *t, struct err *e)
+{
+	*t = (struct task_record){ .status = TASK_STARTED,
+				   .created_ms = h->created_ms,
+				   .dispatched = is_dispatched(job) };
+	(void)snprintf(t->id, sizeof(t->id), "%s", h->task_id);
+	(void)snprintf(t->request_id, sizeof(t->request_id), "%s", request_id(r));
+	(void)snprintf(t->owner, sizeof(t->owner), "%s", request_principal(r)->id);
+	(void)snprintf(t->model, sizeof(t->model), "%s", job->model->id);
+	(void)snprintf(t->provider, sizeof(t->provider), "%s", job->model->provider);
+	(void)snprintf(t->stage, sizeof(t->stage), "provider.%s",
+		       t->dispatched ? "wait" : "submit");
+	(void)snprintf(h->upstream_id, sizeof(h->upstream_id), "%s", handoff_resumable_id(job));
+	(void)snprintf(t->upstream_id, sizeof(t->upstream_id), "%s", h->upstream_id);
+	(void)snprintf(t->worker, sizeof(t->worker), "request-%d", (int)getpid());
+	t->request = request_text(job, body);
+	t->history = handoff_history(h, job, false, NULL);
+	t->progress = handoff_progress(h, job);
+	return t->request && t->history && t->progress ? 0
+						       : err_set(e, ERR_INTERNAL, "out of memory");
+}
