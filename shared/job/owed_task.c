@@ -325,9 +325,9 @@ owed_task_give(struct store *s, const struct owed_task *o, int64_t lease_ms, int
 	return store_task_finish(s, t.id, 1, &end, held, &ended, d, e);
 }
 
-/* One whose process is dead; *fd is its file, locked.  False: the store does not take it now. */
+/* One whose process is dead; *fd is its file in dir, locked.  False: the store does not take it now. */
 static bool
-end_one(const char *state_dir, struct store *s, int64_t keep_ms, int *fd, const char *name)
+end_one(int dir, const char *state_dir, struct store *s, int64_t keep_ms, int *fd, const char *name)
 {
 	AUTO(owed_task) o = { .hold = -1 };
 	struct deadline d = deadline_in_ms(GIVE_MS);
@@ -335,7 +335,9 @@ end_one(const char *state_dir, struct store *s, int64_t keep_ms, int *fd, const 
 	bool held;
 
 	if (!read_file(*fd, &o) || strcmp(o.task.id, name) != 0) {
-		log_error(NULL, "state_dir/run/" FOLDER "/%s is no task", name);
+		/* A power cut can leave such a one. */
+		log_error(NULL, "state_dir/run/" FOLDER "/%s was no task, and is removed", name);
+		(void)unlinkat(dir, name, 0);
 		return true;
 	}
 	if (owed_task_give(s, &o, FOUND_MS, keep_ms, &held, &d, &e) < 0) {
@@ -397,7 +399,7 @@ owed_tasks_end(const char *state_dir, struct store *s, int64_t keep_ms, struct e
 		fd = openat(dir, entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
 		    is_current(dir, entry->d_name, fd))
-			answers = end_one(state_dir, s, keep_ms, &fd, entry->d_name);
+			answers = end_one(dir, state_dir, s, keep_ms, &fd, entry->d_name);
 	}
 	(void)closedir(list);
 	return 0;

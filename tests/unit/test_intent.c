@@ -326,7 +326,7 @@ survives_files_that_are_none_of_its_own(void **state)
 	assert_int_equal(recover(), 0);
 	assert_int_equal(access(path, F_OK), 0);
 	/* Cut in the middle of a slot: what is whole is handed out. */
-	assert_int_equal(pwrite(fd, "\x03", 1, 8), 1);
+	assert_int_equal(pwrite(fd, "\x04", 1, 8), 1);
 	assert_int_equal(pread(fd, &slot_bytes, sizeof(slot_bytes), 12), sizeof(slot_bytes));
 	assert_int_equal(ftruncate(fd, 128 + slot_bytes + 100), 0);
 	(void)close(fd);
@@ -584,6 +584,160 @@ serves_many_threads_quickly(void **state)
 	assert_int_equal(files(false), 0);
 }
 
+/* ---- pictures ---- */
+
+static struct picture
+picture(const char *letter)
+{
+	struct picture p = { .type = PICTURE_PNG, .width = 8, .height = 8, .bytes = 99 };
+
+	memset(p.id, letter[0], sizeof(p.id) - 1);
+	return p;
+}
+
+static struct {
+	bool answered;
+	unsigned n;
+	char first[PICTURE_ID], request[INTENT_REQUEST_TEXT];
+} made[4];
+
+static int
+collect_made(const struct intent_lost *l, void *arg)
+{
+	int n = l->job.request_id[4] - '0';
+
+	(void)arg;
+	made[n].answered = l->answered;
+	made[n].n = l->nmade;
+	if (l->nmade)
+		memcpy(made[n].first, l->made[0].id, sizeof(made[n].first));
+	(void)snprintf(made[n].request, sizeof(made[n].request), "%s", l->made_request);
+	return 0;
+}
+
+static void
+child_with_pictures(void)
+{
+	static char lengthy[INTENT_REQUEST_TEXT + 1];
+	struct picture a = picture("a"), b = picture("b");
+	struct intent *i[4];
+	char request[16];
+
+	memset(lengthy, 'x', sizeof(lengthy) - 1);
+	if (intent_open(dir, "images-generations", SLOTS, &e) < 0)
+		_exit(1);
+	for (int n = 0; n < 4; n++) {
+		(void)snprintf(request, sizeof(request), "req_%d", n);
+		i[n] = intent_take(request, "key_1", "m", "p");
+		intent_stage(i[n], INTENT_WAITING);
+	}
+	intent_made(i[0], &a, "{\"prompt\":\"one\"}");
+	intent_made(i[0], &b, "{\"prompt\":\"another\"}");
+	if (!intent_has_made(i[0]) || intent_has_made(i[3]))
+		_exit(1);
+	intent_made(i[1], &b, "{}");
+	intent_task(i[1], "task_1", 1);
+	intent_stage(i[1], INTENT_TASK);
+	if (!intent_answered(i[1]))
+		_exit(1);
+	for (int n = 0; n < INTENT_MADE_MAX + 5; n++)
+		intent_made(i[2], &a, lengthy);
+}
+
+static void
+hands_out_the_pictures_that_were_about_to_be_there(void **state)
+{
+	(void)state;
+	killed(child_with_pictures);
+	assert_int_equal(intent_recover(dir, collect_made, NULL, &e), 4);
+	assert_int_equal(made[0].n, 2);
+	assert_false(made[0].answered);
+	assert_string_equal(made[0].first, picture("a").id);
+	assert_string_equal(made[0].request, "{\"prompt\":\"one\"}");
+	assert_int_equal(made[1].n, 1);
+	assert_true(made[1].answered);
+	assert_int_equal(made[2].n, INTENT_MADE_MAX);
+	assert_string_equal(made[2].request, "");
+	assert_int_equal(made[3].n, 0);
+	assert_int_equal(files(false), 0);
+}
+
+static void
+keeps_so_many_for_their_pictures_and_has_slots_all_the_same(void **state)
+{
+	static struct intent *kept[INTENT_KEPT_MAX];
+	struct intent *i;
+
+	(void)state;
+	assert_int_equal(intent_open(dir, "models", 2, &e), 0);
+	for (int n = 0; n < INTENT_KEPT_MAX; n++) {
+		kept[n] = intent_take("req_0", "", "", "");
+		assert_non_null(kept[n]);
+		assert_true(intent_answered(kept[n]));
+	}
+	i = intent_take("req_1", "", "", "");
+	assert_non_null(intent_take("req_2", "", "", ""));
+	assert_null(intent_take("req_3", "", "", ""));
+	assert_false(intent_answered(i)); /* one more is released at once */
+	assert_ptr_equal(intent_take("req_4", "", "", ""), i);
+	intent_release(kept[7]);
+	assert_true(intent_answered(i));
+	for (int n = 0; n < INTENT_KEPT_MAX; n++)
+		if (n != 7)
+			intent_release(kept[n]);
+	intent_close();
+	assert_int_equal(files(true), 1); /* two are in hand */
+}
+
+/* ---- who asks for the same ---- */
+
+static void
+child_that_asks(void)
+{
+	static const unsigned char hash[INTENT_HASH_BYTES] = { 7 };
+	struct intent *i;
+
+	if (intent_open(dir, "images-generations", SLOTS, &e) < 0)
+		_exit(1);
+	(void)intent_take("req_free", "key_1", "m", "p");
+	i = intent_take("req_same", "key_1", "m", "p");
+	intent_hash(i, hash);
+	intent_stage(i, INTENT_SUBMITTING);
+}
+
+static void
+knows_who_asks_for_the_same(void **state)
+{
+	unsigned char hash[INTENT_HASH_BYTES] = { 7 };
+	char id[40];
+	struct intent *i;
+
+	(void)state;
+	killed(child_that_asks);
+	assert_true(
+		intent_asks(dir, "key_1", hash, "req_mine", id)); /* dead, and not seen to yet */
+	assert_string_equal(id, "req_same");
+	assert_false(intent_asks(dir, "key_2", hash, "req_mine", id));
+	assert_false(intent_asks(dir, "key_1", hash, "req_same", id));
+	hash[31] = 1;
+	assert_false(intent_asks(dir, "key_1", hash, "req_mine", id));
+	assert_int_equal(recover(), 2);
+	hash[31] = 0;
+	assert_false(intent_asks(dir, "key_1", hash, "req_mine", id));
+
+	assert_int_equal(intent_open(dir, "models", SLOTS, &e), 0);
+	i = intent_take("req_here", "key_1", "m", "p");
+	intent_hash(i, hash);
+	assert_false(intent_asks(dir, "key_1", hash, "req_mine", id)); /* nothing was sent */
+	intent_stage(i, INTENT_SUBMITTING);
+	assert_true(intent_asks(dir, "key_1", hash, "req_mine", id));
+	assert_string_equal(id, "req_here");
+	assert_true(intent_answered(i));
+	assert_false(intent_asks(dir, "key_1", hash, "req_mine", id));
+	intent_release(i);
+	assert_false(intent_asks("/proc/nowhere", "key_1", hash, "req_mine", id));
+}
+
 static void
 refuses_a_folder_it_cannot_use(void **state)
 {
@@ -613,6 +767,9 @@ main(void)
 		TEST(hands_each_job_to_one_process),
 		TEST(shows_whole_fields_wherever_the_kill_hits),
 		TEST(serves_many_threads_quickly),
+		TEST(hands_out_the_pictures_that_were_about_to_be_there),
+		TEST(keeps_so_many_for_their_pictures_and_has_slots_all_the_same),
+		TEST(knows_who_asks_for_the_same),
 		TEST(refuses_a_folder_it_cannot_use),
 	};
 
