@@ -145,9 +145,11 @@ goes_into_the_store_when_its_process_is_dead(void **state)
 	AUTO(owed_task) o = owed();
 	AUTO(task_record) t = { 0 };
 	AUTO(idem_record) r = { 0 };
+	unsigned char hash[IDEM_HASH_BYTES];
 	bool found = false;
 
 	(void)state;
+	memcpy(hash, o.idem.hash, sizeof(hash));
 	OK(owed_task_write(dir, &o, &e));
 	OK(owed_tasks_end(dir, s, KEEP, &e)); /* its owner lives */
 	assert_int_equal(files(false), 1);
@@ -163,7 +165,7 @@ goes_into_the_store_when_its_process_is_dead(void **state)
 	assert_true(t.dispatched);
 	assert_string_equal(t.upstream_id, "up-77");
 	assert_int_equal(t.fence, 1);
-	OK(store_idem_by_body(s, "key_1", owed().idem.hash, &r, &found, &d, &e));
+	OK(store_idem_by_body(s, "key_1", hash, &r, &found, &d, &e));
 	assert_true(found);
 	assert_string_equal(r.task_id, ID);
 }
