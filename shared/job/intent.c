@@ -157,8 +157,12 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	struct intent *i = NULL;
 
 	(void)pthread_mutex_lock(&own.mutex);
-	if (own.nfree && own.map->slots - own.nfree - own.nkept < own.map->slots - INTENT_KEPT_MAX)
+	if (own.nfree &&
+	    own.map->slots - own.nfree - own.nkept < own.map->slots - INTENT_KEPT_MAX) {
 		i = &own.slots[own.free_slots[--own.nfree]];
+		if (atomic_load(&own.map->used) <= i - own.slots)
+			atomic_store(&own.map->used, (uint32_t)(i - own.slots) + 1);
+	}
 	(void)pthread_mutex_unlock(&own.mutex);
 	if (!i)
 		return NULL;

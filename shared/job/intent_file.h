@@ -25,6 +25,7 @@ struct intent_header {
 	uint64_t magic;
 	uint32_t version, slot_bytes, slots, pid;
 	char program[32];
+	_Atomic uint32_t used; /* slots beyond it have never been taken */
 } __attribute__((aligned(2 * CACHE_LINE)));
 
 struct intent {

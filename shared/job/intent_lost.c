@@ -174,7 +174,7 @@ asks_in(int fd, const char *key_id, const unsigned char hash[INTENT_HASH_BYTES],
 	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != INTENT_FILE_MAGIC ||
 	    h.version != INTENT_FILE_VERSION || h.slot_bytes != sizeof(struct intent))
 		return false;
-	for (uint32_t s = 0; s < h.slots && s < INTENT_SLOTS_MAX; s++) {
+	for (uint32_t s = 0; s < h.used && s < INTENT_SLOTS_MAX; s++) {
 		off_t at = (off_t)(sizeof(h) + s * sizeof(struct intent));
 		uint32_t stage;
 

@@ -14,7 +14,8 @@
  * A repetition finds it by the record of its key or, without one, by what was asked for.
  *
  * A task's run has a row that says enough, and its lease runs out; but that row has to say beforehand that
- * the provider may be reached.  Where the intent knows that nothing had left, the task goes back into the queue at once.
+ * the provider may be reached.  Where the intent knows that nothing had left, the task goes back into the queue at once;
+ * where it knows a name that the store could not be told, the row gets it.
  *
  * Its pictures that are there get their records, with what the intent knows: of a long prompt the beginning, no receipt.
  *

@@ -1,4 +1,4 @@
-/* A task whose worker died before anything of it had left. */
+/* What an intent knows of a task that its row does not say. */
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -51,22 +51,41 @@ give_back(const struct config *c, struct store *store, const struct intent_lost 
 	return 0;
 }
 
+/* The provider had named it while the store was away. */
+static int
+tell_name(struct store *store, const struct intent_lost *l, const struct deadline *d, struct err *e)
+{
+	const struct task_step step = { .dispatched = true,
+					.stage = "provider.wait",
+					.upstream_id = l->job.upstream_id };
+	bool held = false;
+
+	if (store_task_advance(store, l->task_id, l->fence, &step, &held, d, e) < 0)
+		return -1;
+	if (held)
+		log_info(l->job.request_id, "task %s: its worker died, %s knows it as %s",
+			 l->task_id, l->job.provider, l->job.upstream_id);
+	return 0;
+}
+
 int
 lost_task_end(const struct config *c, struct store *store, const struct intent_lost *l,
 	      const struct deadline *d, struct err *e)
 {
 	AUTO(task_record) t = { 0 };
-	bool found = false;
+	bool found = false, unknown = !strcmp(l->job.outcome, "outcome_unknown");
 
-	if (!strcmp(l->job.outcome, "outcome_unknown"))
+	if (unknown && !(l->job.upstream_id[0] && l->request[0]))
 		return 0;
 	if (owed_task_waits(c->state_dir, l->task_id))
 		return err_set(e, ERR_STORE, "its task is not there yet");
 	if (store_task_get(store, l->task_id, &t, &found, d, e) < 0)
 		return -1;
-	/* Of what its workers die again and again its lease's end makes an end; what has a name is gone on with. */
-	if (!found || t.status != TASK_STARTED || t.fence != l->fence || t.upstream_id[0] ||
-	    t.attempts >= TASK_CLAIMS_MAX)
+	/* What has a name is gone on with. */
+	if (!found || t.status != TASK_STARTED || t.fence != l->fence || t.upstream_id[0])
 		return 0;
-	return give_back(c, store, l, &t, d, e);
+	if (unknown)
+		return tell_name(store, l, d, e);
+	/* Of what its workers die again and again its lease's end makes an end. */
+	return t.attempts >= TASK_CLAIMS_MAX ? 0 : give_back(c, store, l, &t, d, e);
 }

@@ -15,6 +15,7 @@ from redis_server import Redis
 from support import SIM_KEY, SLOW, Easel, Watch, expect_error, merge, sim_config, start_sim, wait_until
 
 SIM, QWEN = "gpt-image-1@delay=4", "Qwen/Qwen-Image@task-seconds=4"
+NAMED_LATE = "Qwen/Qwen-Image@delay=1,task-seconds=3"
 DEADLINE = {"x-easel-deadline": "1500ms"}
 RETRY = {"x-stainless-retry-count": "1"}
 TASK_ID = r"^task_[0-9a-hjkmnp-tv-z]{26}$"
@@ -72,7 +73,7 @@ class Locked:
 def away(request, sim):
     """An installation, and how its store goes and comes."""
     config = merge(sim_config(sim, ["delay=4"]), {
-        "models": {QWEN: {"provider": "modelscope"}}, "store": {"task_lease": f"{3 * SLOW}s"},
+        "models": {m: {"provider": "modelscope"} for m in (QWEN, NAMED_LATE)}, "store": {"task_lease": f"{3 * SLOW}s"},
         "deadline": {"grace": f"{60 * SLOW}s"}})
     redis = None if request.param == "locked" else Redis()
     easel = Easel(merge(config, {"store": {"url": redis.url}}) if redis else config)
@@ -171,9 +172,13 @@ def waits(easel, task_id):
     assert SIM_KEY not in text and easel.key not in text, "no secret lies there"
 
 
-def kill_makers(easel):
-    for p in easel.named(MAKER):
+def kill_makers(easel, name=MAKER):
+    for p in easel.named(name):
         os.kill(p.pid, signal.SIGKILL)
+
+
+def kill_workers(easel):
+    kill_makers(easel, "handlers/task-worker")
 
 
 @pytest.mark.parametrize("model", [SIM, QWEN])
@@ -296,6 +301,23 @@ def test_while_the_store_is_locked_the_task_is_shown_as_started(away, sim):
     assert easel.get("/v1/tasks/task_00000000000000000000000000").status == 404
 
 
+# Redis that was stopped goes on with what dead workers have sent it: a claim may be among that.
+@pytest.mark.parametrize("away", ["killed", "locked"], indirect=True)
+def test_a_name_that_the_store_could_not_be_told_is_not_forgotten(away, sim):
+    easel, store = away
+    watch = Watch(sim)
+    path = "/v1/tasks/" + easel.post("/v1/tasks", {"model": NAMED_LATE, "prompt": "named late"}).json["id"]
+    wait_until(lambda: bought(watch), 10, "the purchase")
+    store.go()
+    wait_until(lambda: watch.requests("task"), 20, "a poll")
+    kill_workers(easel)
+    store.come()
+    task = ended(easel, path.rpartition("/")[2])
+    one_picture(easel, task)
+    assert [a["outcome"] for a in task["attempts"]] == ["worker_lost", "succeeded"], task
+    assert len(bought(watch)) == 1
+
+
 # ---- pictures and their records ----
 
 def records(easel, prompt):
@@ -339,8 +361,7 @@ def test_a_tasks_picture_gets_its_record_though_its_worker_is_killed_before(away
     wait_until(lambda: bought(watch), 10, "the purchase")
     store.go()
     wait_until(lambda: files(easel), 20, "the picture")
-    for p in easel.named("handlers/task-worker"):
-        os.kill(p.pid, signal.SIGKILL)
+    kill_workers(easel)
     store.come()
     found, = wait_until(lambda: records(easel, "owed-long"), 20, "its record")
     assert prompt.startswith(found["prompt"].rstrip("…")) and len(found["prompt"]) >= 100, found
