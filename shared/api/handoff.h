@@ -14,7 +14,7 @@
 #include "job/image_run.h"
 #include "store/store_task.h"
 
-#define HANDOFF_NOW_MS 700 /* for the store, while the client's answer waits for it */
+#define HANDOFF_NOW_MS 500 /* for the store, while the client's answer waits for it */
 
 /* What is asked of this request's answer. */
 struct handoff_wish {

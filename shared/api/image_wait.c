@@ -195,6 +195,7 @@ note(struct image_wait *w)
 	log_warn(request_id(w->r), "its record for an SDK's retry waits for the store: %s %s",
 		 e.about, e.detail);
 	w->note_us = clock_us() + REPEAT_NOTE_MS * 1000;
+	w->unnoted = true;
 }
 
 /* ---- the tick ---- */
@@ -393,13 +394,16 @@ image_wait_done(struct image_wait *w, int rc, const struct err *e)
 	}
 	/*
 	 * This answer may be lost as the first one was: a further try finds it then.  So may a quick one be, in the
-	 * hands of a web server that dies, and an SDK would try again.
+	 * hands of a web server that dies, and an SDK would try again.  Not every web server tells of a client that left,
+	 * and one may have while the record could not be written.
 	 */
-	if (!w->repeat.noted && !gone && !w->joined[0] && !w->repeat.may_retry)
+	if (!w->repeat.noted && !gone && !w->joined[0] && !w->repeat.may_retry && !w->unnoted)
 		return;
 	text = outcome_text(w->job, NULL, rc, e);
-	if (!w->repeat.noted && repeat_note(&w->repeat, "", &d, &why) < 0)
+	if (!text)
 		return;
-	if (text)
+	if (w->repeat.noted || repeat_note(&w->repeat, "", &d, &why) == 0)
 		repeat_settle_later(w->r, status, text);
+	else
+		repeat_note_later(&w->repeat, status, text);
 }

@@ -40,6 +40,7 @@ struct image_wait {
 	bool works;      /* it is the first, and its pictures are asked for */
 	bool polls;      /* the provider has accepted it and is asked again and again */
 	int64_t note_us; /* when a record is to be written; 0: not, or it is */
+	bool unnoted;    /* … and the store did not take it */
 	bool let_go;     /* this process ends: others see to the work */
 	char joined[40]; /* the request whose outcome this one was given; "" its own */
 	char joins[40];  /* the task whose end a repetition waits for; "" none */

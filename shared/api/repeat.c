@@ -3,13 +3,17 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/num.h"
 
-#define PIECE_BYTES 65536
-#define END_MS      3000 /* for the last word about a request */
+#define PIECE_BYTES  65536
+#define END_MS       3000 /* for the last word about a request */
+#define AGAIN_MS     200  /* before the store is asked again */
+#define AGAIN_FOR_MS 500
+#define WATCHDOG_MS  (REPEAT_TAKEN_MS + 3 * END_MS)
 
 int
 repeat_open(struct repeat *p, struct request *r, const json_t *body, const struct image_request *rq,
@@ -254,6 +258,7 @@ struct later {
 	struct request *r;
 	int status;
 	char *text;
+	struct idem_record record; /* to be written first; without a request_id: it is */
 };
 
 /* The outcome with one member more: its client has left, so it is still to be had. */
@@ -269,28 +274,81 @@ mark_left(char **text)
 	*text = marked;
 }
 
+static bool
+note_at_last(const struct later *l)
+{
+	const struct timespec pause = { .tv_nsec = AGAIN_MS * 1000000L };
+	struct deadline end = deadline_in_ms(REPEAT_TAKEN_MS);
+	struct idem_record other = { 0 };
+	struct err e;
+	bool begun;
+
+	request_may_last(l->r, clock_us() + WATCHDOG_MS * 1000);
+	for (;;) {
+		struct deadline d = deadline_in_ms(AGAIN_FOR_MS);
+
+		if (store_idem_begin(request_store(l->r), &l->record, &other, &begun, &d, &e) ==
+		    0) {
+			idem_record_done(&other);
+			return true;
+		}
+		if (deadline_over(&end))
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	log_warn(request_id(l->r), "an SDK's retry will not find it: %s %s", e.about, e.detail);
+	return false;
+}
+
 static void
 settle_later(void *arg)
 {
 	struct later *l = arg;
 
-	if (request_is_left(l->r))
-		mark_left(&l->text);
-	finish(request_store(l->r), request_id(l->r), l->status, l->text);
+	if (!l->record.request_id[0] || note_at_last(l)) {
+		if (request_is_left(l->r))
+			mark_left(&l->text);
+		finish(request_store(l->r), request_id(l->r), l->status, l->text);
+	}
 	free(l->text);
 	free(l);
+}
+
+static struct later *
+later_make(struct request *r, int status, const char *text)
+{
+	struct later *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->r = r;
+	l->status = status;
+	l->text = strdup(text);
+	if (l->text)
+		return l;
+	free(l);
+	return NULL;
 }
 
 void
 repeat_settle_later(struct request *r, int status, const char *text)
 {
-	struct later *l = malloc(sizeof(*l));
+	struct later *l = later_make(r, status, text);
 
-	if (!l)
-		return;
-	*l = (struct later){ .r = r, .status = status, .text = strdup(text) };
-	if (l->text)
+	if (l)
 		request_after(r, settle_later, l);
-	else
+}
+
+void
+repeat_note_later(struct repeat *p, int status, const char *text)
+{
+	struct later *l = later_make(p->r, status, text);
+	struct err ignored;
+
+	if (l && repeat_record(p, "", &l->record, &ignored) == 0)
+		request_after_first(p->r, settle_later, l);
+	else if (l) {
+		free(l->text);
 		free(l);
+	}
 }

@@ -71,5 +71,10 @@ void repeat_finish(struct repeat *p, int status, const char *text);
 void repeat_drop(struct repeat *p);
 /* Its record is finished with this text once the answer has left; whether that was taken is known then. */
 void repeat_settle_later(struct request *r, int status, const char *text);
+/*
+ * The same where the store has not taken the record yet: it is tried for another REPEAT_TAKEN_MS, before anything else
+ * that is done after the answer, so that the job's intent is there to be found until then.
+ */
+void repeat_note_later(struct repeat *p, int status, const char *text);
 
 #endif

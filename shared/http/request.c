@@ -346,6 +346,15 @@ request_after(struct request *r, void (*fn)(void *arg), void *arg)
 		r->after[r->nafters++] = (struct after){ fn, arg };
 }
 
+void
+request_after_first(struct request *r, void (*fn)(void *arg), void *arg)
+{
+	if (r->nafters == REQUEST_AFTERS)
+		return;
+	memmove(r->after + 1, r->after, r->nafters++ * sizeof(r->after[0]));
+	r->after[0] = (struct after){ fn, arg };
+}
+
 bool
 request_is_left(const struct request *r)
 {

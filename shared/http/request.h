@@ -78,6 +78,8 @@ bool request_is_left(const struct request *r);
  */
 #define REQUEST_AFTERS 4
 void request_after(struct request *r, void (*fn)(void *arg), void *arg);
+/* The same before those that are there already. */
+void request_after_first(struct request *r, void (*fn)(void *arg), void *arg);
 
 /*
  * Work that outlives its request.  The handler has answered, in the middle of its work (from a tick), and

@@ -1,5 +1,6 @@
 """What is promised while the store is away: work that outlives its request is named as a task, pictures get their records,
 each once the store is back, whatever was killed in between."""
+import contextlib
 import http.client
 import itertools
 import json
@@ -8,6 +9,7 @@ import re
 import signal
 import sqlite3
 import threading
+import time
 
 import pytest
 
@@ -140,7 +142,7 @@ def sent(easel, sim, store, headers=DEADLINE, model=SIM, **members):
 def named(answer):
     error = expect_error(answer, 504, "deadline_exceeded", billed=True)
     assert re.match(TASK_ID, error["task_id"] or ""), error
-    assert answer.seconds < 2.5 * SLOW and answer.header("x-should-retry") == "false", answer
+    assert answer.seconds < 3 * SLOW and answer.header("x-should-retry") == "false", answer
     return error["task_id"]
 
 
@@ -174,7 +176,8 @@ def waits(easel, task_id):
 
 def kill_makers(easel, name=MAKER):
     for p in easel.named(name):
-        os.kill(p.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.kill(p.pid, signal.SIGKILL)
 
 
 def kill_workers(easel):
@@ -268,7 +271,9 @@ def test_a_repetition_joins_it(away, sim, key, kill):
     assert len(bought(watch)) == 1
 
 
-def test_a_retry_of_a_client_that_left_while_the_store_was_away_joins_its_work(away, sim):
+@pytest.mark.parametrize("comes", [2, 6])
+def test_a_retry_of_a_client_that_left_while_the_store_was_away_joins_its_work(away, sim, comes):
+    """Which a web server need not tell: then its answer seems to have been taken."""
     easel, store = away
     watch = Watch(sim)
     members = {"model": SIM, "prompt": f"owed {next(numbers)}"}
@@ -277,7 +282,7 @@ def test_a_retry_of_a_client_that_left_while_the_store_was_away_joins_its_work(a
     store.go()
     assert isinstance(client.end(), TimeoutError), client.answer
     retry = Request(easel, headers=RETRY, **members)
-    wait_until(lambda: os.listdir(os.path.join(easel.state, "run", "owed")), 10, "it waits for the store")
+    time.sleep(comes)  # before and after the picture
     store.come()
     answer = told(retry, headers=RETRY, **members)
     assert answer.status == 200 and answer.header("idempotent-replayed") == "true", answer
