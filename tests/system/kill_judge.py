@@ -170,7 +170,8 @@ class Judge:
             if wrong:
                 self.problem(ask, wrong)
             return
-        if ask.failure == TOO_LATE:  # without a task: whatever was killed, nothing was bought
+        # Without a task: whatever was killed, nothing was bought.  A store may take longer than a short deadline.
+        if ask.failure == TOO_LATE or (ask.how == "late" and ask.failure in STORE_AWAY):
             if self.bought[ask.name] or BILLED in ask.says:
                 self.problem(ask, "was told no task of what was bought")
             return
