@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "api/image_common.h"
 #include "api/outcome.h"
@@ -352,6 +353,7 @@ settle_key(struct image_wait *w, int rc, const struct err *e)
 		repeat_drop(&w->repeat);
 		return;
 	}
+	w->job->created = time(NULL); /* as whoever repeats it is told */
 	text = outcome_text(w->job, NULL, rc, e);
 	repeat_finish(&w->repeat, rc < 0 ? err_status(e) : 200, text);
 }
