@@ -109,12 +109,15 @@ class Request(threading.Thread):
         return self.answer
 
 
+AGAIN = ("store_unavailable", "handler_crashed", "handler_down")  # the last two: its program was just killed
+
+
 def told(ask, **members):
     """Its answer, or that of the next one when it was told to come again."""
     answers = [ask.end()]
 
     def look():
-        if answers[-1].status != 503:
+        if answers[-1].status < 500 or answers[-1].error["code"] not in AGAIN:
             return answers[-1]
         answers.append(ask.easel.generate(**members))
         return None
