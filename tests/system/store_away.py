@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import signal
+import socket
 import sqlite3
 import threading
 
@@ -68,6 +69,14 @@ class Locked:
         self.other = None
 
 
+def gives_slots(redis):
+    """Redis has been up for so long that slots are given out: docs/redis.md."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(redis.path)
+        s.sendall(b"INFO server\r\n")
+        return int(re.search(rb"uptime_in_seconds:(\d+)", s.recv(65536)).group(1)) >= 4
+
+
 @pytest.fixture(params=["stopped", "killed", "locked"])
 def away(request, sim):
     """An installation, and how its store goes and comes."""
@@ -79,6 +88,8 @@ def away(request, sim):
     store = {"stopped": Stopped, "killed": Killed}[request.param](redis) if redis else \
         Locked(os.path.join(easel.state, "easel.db"))
     try:
+        if redis:
+            wait_until(lambda: gives_slots(redis), 10, "slots")
         yield easel, store
         store.come()
         easel.stop()
