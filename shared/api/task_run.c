@@ -155,6 +155,15 @@ note_what_came(struct task_run *r, const struct model_conf *m)
 	r->job.rq = NULL;
 }
 
+/* A task from the queue, with what a worker that died before the rest was asked for has left.  True: it is to be run. */
+static bool
+take_up(struct task_run *r, struct picture came[IMAGES_MAX])
+{
+	r->job.came = came;
+	r->job.ncame = pictures_json_read(r->t->progress, came, IMAGES_MAX);
+	return true;
+}
+
 /* A task whose worker died.  True: it is to be run, or gone on with. */
 static bool
 take_over(struct task_run *r, struct picture came[IMAGES_MAX])
@@ -234,7 +243,7 @@ task_run(struct task_env *env, struct task_record *t, enum task_found found)
 	if (t->cancel_requested && !t->dispatched) {
 		r->cancelled = true;
 		task_fail(env, t, r->history, NULL, &(struct err){ .kind = ERR_GONE });
-	} else if (found != TASK_ORPHAN || take_over(r, came)) {
+	} else if (found != TASK_ORPHAN ? take_up(r, came) : take_over(r, came)) {
 		run_it(r);
 	}
 	if (!r->lost)

@@ -27,6 +27,7 @@ struct attempts {
 	struct key_turn turn;
 	unsigned waits;
 	bool sent; /* something has left that may have bought */
+	bool rest; /* … and has been made; the next has not left */
 };
 
 static void
@@ -48,7 +49,9 @@ on_stage(void *self, const char *stage)
 	bool submits = !strcmp(stage, "provider.submit");
 
 	if (submits)
-		intent_unsent(job->intent, !a->sent);
+		intent_sent(job->intent, !a->sent  ? INTENT_UNSENT
+					 : a->rest ? INTENT_REST_UNSENT
+						   : INTENT_SENT);
 	intent_stage(job->intent, submits ? INTENT_SUBMITTING : INTENT_WAITING);
 	/* What leaves now may be accepted, and then it has more time. */
 	if (submits && job->late.at_us > job->deadline.at_us &&
@@ -65,15 +68,21 @@ on_sending(void *self)
 	struct attempts *a = self;
 
 	a->sent = true;
-	intent_unsent(a->job->intent, false);
+	a->rest = false;
+	intent_sent(a->job->intent, INTENT_SENT);
 }
 
 static void
 on_upstream_id(void *self, const char *id)
 {
-	const struct attempts *a = self;
+	struct attempts *a = self;
 	const struct image_job *job = a->job;
 
+	/* Before the name is gone: without it that would look like something bought that nobody can ask for. */
+	if (!*id) {
+		a->rest = true;
+		intent_sent(job->intent, INTENT_REST_UNSENT);
+	}
 	if (a->driver->resume)
 		lost_job_prepare(job);
 	intent_upstream_id(job->intent, id);
@@ -142,7 +151,10 @@ attempts_init(struct attempts *a, struct image_engine *g, struct image_job *job,
 		return err_set(e, ERR_OVERLOADED, "no place left to note a job");
 	if (job->task_id)
 		intent_task(job->intent, job->task_id, job->fence);
+	a->rest = job->ncame && !job->resume;
 	a->sent = job->resume || job->ncame;
+	if (a->rest)
+		intent_sent(job->intent, INTENT_REST_UNSENT);
 	if (a->sent)
 		intent_stage(job->intent, INTENT_SUBMITTING);
 	return 0;

@@ -175,7 +175,7 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	i->task_id[0] = '\0';
 	i->hashed = i->ncame = 0;
 	atomic_store_explicit(&own.made[i - own.slots].n, 0, memory_order_relaxed);
-	atomic_store_explicit(&i->unsent, 0, memory_order_relaxed);
+	atomic_store_explicit(&i->sent, INTENT_SENT, memory_order_relaxed);
 	atomic_store_explicit(&i->stage, INTENT_ACCEPTED, memory_order_release);
 	return i;
 }
@@ -188,9 +188,9 @@ intent_task(struct intent *i, const char *task_id, int64_t fence)
 }
 
 void
-intent_unsent(struct intent *i, bool unsent)
+intent_sent(struct intent *i, enum intent_sent sent)
 {
-	atomic_store_explicit(&i->unsent, unsent, memory_order_release);
+	atomic_store_explicit(&i->sent, sent, memory_order_release);
 }
 
 void

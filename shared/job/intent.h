@@ -43,10 +43,11 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 /* It is a task's, under this fence. */
 void intent_task(struct intent *i, const char *task_id, int64_t fence);
 /*
- * True, before INTENT_SUBMITTING: although it is at that stage nothing has left; false, before it does.  A new slot
- * says false.
+ * Before INTENT_SUBMITTING: although it is at that stage nothing has left, or nothing since the provider has made
+ * what it was asked for before; INTENT_SENT before something does, and in a new slot.
  */
-void intent_unsent(struct intent *i, bool unsent);
+enum intent_sent { INTENT_SENT, INTENT_UNSENT, INTENT_REST_UNSENT };
+void intent_sent(struct intent *i, enum intent_sent sent);
 /* While nothing was sent: what it is about, when that was not known before or is another now. */
 void intent_about(struct intent *i, const char *model, const char *provider);
 /* A stage; after INTENT_TASK nothing changes any more. */
@@ -96,6 +97,7 @@ struct intent_lost {
 	const char *task_id;              /* "": no task's; until fn returns */
 	const struct picture *came;       /* until fn returns */
 	unsigned ncame;
+	bool rest_unsent;           /* those came, and the rest has not been asked for */
 	bool answered;              /* nothing else is to be seen to than these: */
 	const struct picture *made; /* that may be there without a record; until fn returns */
 	unsigned nmade;

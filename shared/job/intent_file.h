@@ -31,7 +31,7 @@ struct intent_header {
 struct intent {
 	/* Written last and with release: whoever reads a stage reads whole fields. */
 	_Atomic uint32_t stage;
-	_Atomic uint32_t unsent;
+	_Atomic uint32_t sent; /* enum intent_sent */
 	int64_t created_ms;
 	char request_id[40];
 	char key_id[32];

@@ -45,7 +45,8 @@ static void
 make_record(const struct intent_header *h, struct intent *i, uint32_t stage, struct intent_lost *l)
 {
 	struct job_record *j = &l->job;
-	bool unsent = i->unsent == 1 && (stage == INTENT_SUBMITTING || stage == INTENT_TASK);
+	bool may_be_unsent = stage == INTENT_SUBMITTING || stage == INTENT_TASK;
+	bool unsent = i->sent == INTENT_UNSENT && may_be_unsent;
 
 	/* The file is not to be trusted to end its texts. */
 	i->request_id[sizeof(i->request_id) - 1] = '\0';
@@ -65,6 +66,7 @@ make_record(const struct intent_header *h, struct intent *i, uint32_t stage, str
 				   .task_id = i->task_id,
 				   .came = i->came,
 				   .ncame = i->ncame < INTENT_CAME_MAX ? i->ncame : INTENT_CAME_MAX,
+				   .rest_unsent = i->sent == INTENT_REST_UNSENT,
 				   .answered = stage == INTENT_ANSWERED,
 				   .fence = i->fence };
 	memcpy(l->hash, i->hash, sizeof(l->hash));

@@ -16,9 +16,9 @@
 
 struct key_turn {
 	const struct model_conf *model;
-	struct store *store;               /* where the slots are */
-	const char *const *keys;           /* the provider's; "" where none is needed */
-	const char *password;              /* that goes with the only one, an e-mail address; or NULL */
+	struct store *store;     /* where the slots are */
+	const char *const *keys; /* the provider's; "" where none is needed */
+	const char *password;    /* that goes with the only one, an e-mail address; or NULL */
 	unsigned char used[SLOT_KEYS_MAX]; /* attempts with that key */
 	unsigned nkeys;
 	bool tried; /* one was used */

@@ -46,8 +46,8 @@ give_back(const struct config *c, struct store *store, const struct intent_lost 
 	if (store_task_requeue(store, t->id, l->fence, &again, &held, &now, d, e) < 0)
 		return -1;
 	if (held)
-		log_info(t->request_id, "task %s: %s, its worker died and nothing had been sent",
-			 t->id, task_status_name(now));
+		log_info(t->request_id, "task %s: %s, its worker died and nothing %s been sent",
+			 t->id, task_status_name(now), l->rest_unsent ? "more had" : "had");
 	return 0;
 }
 
@@ -68,6 +68,15 @@ tell_name(struct store *store, const struct intent_lost *l, const struct deadlin
 	return 0;
 }
 
+/* The pictures that a request came with went with its process: without them the rest would be another picture. */
+static bool
+lacks_sources(const struct task_record *t)
+{
+	json_auto_t *progress = t->progress ? json_loads(t->progress, 0, NULL) : NULL;
+
+	return !t->input && json_integer_value(json_object_get(progress, "sources"));
+}
+
 int
 lost_task_end(const struct config *c, struct store *store, const struct intent_lost *l,
 	      const struct deadline *d, struct err *e)
@@ -75,7 +84,7 @@ lost_task_end(const struct config *c, struct store *store, const struct intent_l
 	AUTO(task_record) t = { 0 };
 	bool found = false, unknown = !strcmp(l->job.outcome, "outcome_unknown");
 
-	if (unknown && !(l->job.upstream_id[0] && l->request[0]))
+	if (unknown && !l->rest_unsent && !(l->job.upstream_id[0] && l->request[0]))
 		return 0;
 	if (owed_task_waits(c->state_dir, l->task_id))
 		return err_set(e, ERR_STORE, "its task is not there yet");
@@ -84,7 +93,9 @@ lost_task_end(const struct config *c, struct store *store, const struct intent_l
 	/* What has a name is gone on with. */
 	if (!found || t.status != TASK_STARTED || t.fence != l->fence || t.upstream_id[0])
 		return 0;
-	if (unknown)
+	if (l->rest_unsent && lacks_sources(&t))
+		return 0;
+	if (unknown && !l->rest_unsent)
 		return tell_name(store, l, d, e);
 	/* Of what its workers die again and again its lease's end makes an end. */
 	return t.attempts >= TASK_CLAIMS_MAX ? 0 : give_back(c, store, l, &t, d, e);

@@ -3,9 +3,12 @@ outcome is not known, and a repetition is told so.  Never is it bought again."""
 import base64
 import http.client
 import os
+import re
+import select
 import signal
 import socket
 import threading
+import urllib.parse
 
 import pytest
 
@@ -30,6 +33,63 @@ def nowhere():
         listener.listen(0)
         with socket.create_connection(listener.getsockname()):
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+
+
+class Door:
+    """A way to the simulator that shuts behind the first picture: who comes then waits outside."""
+
+    def __init__(self, sim):
+        where = urllib.parse.urlsplit(sim.base_url)
+        self.behind, self.shut, self.opened = (where.hostname, where.port), threading.Event(), threading.Event()
+        self.held, self.listener = [], socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.let_in, daemon=True).start()
+
+    def let_in(self):
+        while True:
+            try:
+                front, _ = self.listener.accept()
+            except OSError:
+                return
+            if self.shut.is_set() and not self.opened.wait(60 * SLOW):
+                return
+            threading.Thread(target=self.pass_through, args=(front,), daemon=True).start()
+
+    def pass_through(self, front):
+        left = None  # of the picture
+        with front, socket.create_connection(self.behind) as back:
+            while not self.shut.is_set() or self.opened.is_set():
+                for side in select.select([front, back], [], [], 0.05)[0]:
+                    data = side.recv(65536)
+                    if not data:
+                        return
+                    if side is back and left is None and b"image/png" in data:
+                        head = data[:data.index(b"\r\n\r\n") + 4]
+                        left = len(head) + int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+                    if side is back and left is not None:
+                        left -= len(data)
+                    if left == 0 and not self.shut.is_set():
+                        self.shut.set()  # before the caller has all of it
+                        self.fill()
+                    (front if side is back else back).sendall(data)
+                    if self.shut.is_set() and not self.opened.is_set():
+                        return
+
+    def fill(self):
+        """Until a connection is not made any more: one is taken and held, the others wait."""
+        try:
+            while True:
+                self.held.append(socket.create_connection(self.listener.getsockname(), timeout=0.5))
+        except TimeoutError:
+            pass
+
+    def open(self):
+        for s in self.held:
+            s.close()
+        self.opened.set()
+
+    def close(self):
+        self.listener.close()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
@@ -184,6 +244,32 @@ def test_what_had_not_left_is_not_unknown(easel):
     wait_until(lambda: attempts() == ["worker_lost", None], 10, "the second attempt")
     assert easel.request("DELETE", path).status == 200
     wait_until(lambda: easel.get(path).json["status"] == "REVOKED", 10, "its end")
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_the_rest_of_a_task_that_had_not_left_is_asked_for_again_and_what_came_is_not(request, start_easel, sim, store):
+    door = Door(sim)
+    config = {"providers": {"door": {**modelscope(sim), "base_url": door.url + "/modelscope/v1", "connect_timeout": "60s"}},
+              "models": {NAMED: {"provider": "door"}}, "store": {"task_lease": "60s"}}
+    redis = Redis() if store == "redis" else None
+    try:
+        easel = start_easel(merge(config, {"store": {"url": redis.url}}) if redis else config)
+        watch = Watch(sim)
+        task = easel.post("/v1/tasks", {"model": NAMED, "prompt": "two", "n": 2}).json
+        path = "/v1/tasks/" + task["id"]
+        wait_until(door.shut.is_set, 20, "the first picture")
+        wait_until(lambda: easel.get(path).json["progress"]["stage"] == "provider.submit", 20, "the second one's attempt")
+        kill_program(easel, "task-worker")
+        door.open()
+        task = wait_until(lambda: (lambda t: t["status"] in ("SUCCESS", "FAILURE") and t)(easel.get(path).json), 40, "its end")
+        assert task["status"] == "SUCCESS" and len({i["url"] for i in task["images"]}) == 2, task
+        assert len(purchases(watch)) == 2
+        easel.stop()
+        easel.process = None
+    finally:
+        door.close()
+        if redis:
+            redis.stop()
 
 
 def test_pictures_that_went_with_a_request_are_not_done_without(easel):

@@ -355,7 +355,7 @@ child_that_can_be_gone_on_with(void)
 	intent_release(i);
 	for (int n = 0; n < 3; n++) {
 		i = intent_take(n == 2 ? "req_unsent" : "req", "key_1", "m", "p");
-		intent_unsent(i, n > 0);
+		intent_sent(i, n > 0 ? INTENT_UNSENT : INTENT_SENT);
 		intent_stage(i, n == 1 ? INTENT_WAITING : INTENT_SUBMITTING);
 		if (n == 2)
 			intent_task(i, "task_1", 7);
