@@ -1,11 +1,13 @@
 #include "api/repeat.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/num.h"
 
@@ -57,15 +59,26 @@ hash_source(EVP_MD_CTX *ctx, const struct source *s, char *piece, struct err *e)
 	return 0;
 }
 
+/* Looked up once: EVP_sha256() would be looked up by name for each digest. */
+static EVP_MD *sha256;
+
+static void
+sha256_fetch(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 static int
 hash_all(struct repeat *p, EVP_MD_CTX *ctx, struct err *e)
 {
-	AUTO_FREE char *text = json_dumps(p->body, JSON_COMPACT | JSON_SORT_KEYS);
+	AUTO_FREE char *text = json_text_sorted(p->body);
 	AUTO_FREE char *piece = p->rq && p->rq->nsources ? malloc(PIECE_BYTES) : NULL;
 	const char *path = request_path(p->r);
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+	(void)pthread_once(&once, sha256_fetch);
 	if (!text || (p->rq && p->rq->nsources && !piece) ||
-	    EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
+	    EVP_DigestInit_ex(ctx, sha256, NULL) != 1)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	(void)EVP_DigestUpdate(ctx, path, strlen(path) + 1);
 	(void)EVP_DigestUpdate(ctx, text, strlen(text) + 1);

@@ -14,7 +14,9 @@
 
 /* The text, the caller's; NULL: there is no tree, or no memory. */
 char *json_text(const json_t *v);
-/* The same of a new reference, which ends. */
+/* The same, but as JSON_SORT_KEYS makes it and with all digits: equal trees are equal texts. */
+char *json_text_sorted(const json_t *v);
+/* As json_text() of a new reference, which ends. */
 char *json_text_take(json_t *v);
 /* Adds it to b.  0, or -1 as buf_add(). */
 int json_text_add(struct buf *b, const json_t *v);

@@ -20,12 +20,17 @@ tick_set(struct tick *t)
 void
 tick(void)
 {
+	if (mine)
+		tick_at(clock_us());
+}
+
+void
+tick_at(int64_t now_us)
+{
 	struct tick *t = mine;
-	int64_t now_us;
 
 	if (!t)
 		return;
-	now_us = clock_us();
 	if (now_us < t->next_us && (!t->due_us || now_us < t->due_us))
 		return;
 	t->next_us = now_us + t->every_us;

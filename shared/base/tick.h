@@ -34,6 +34,7 @@ struct tick *tick_set(struct tick *t);
 
 /* Calls the thread's fn when it is time.  Cheap when it is not. */
 void tick(void);
+void tick_at(int64_t now_us); /* … by who has just looked at the clock */
 
 /* Calls it at once: something has come that it may want to see, a picture while others are still made. */
 void tick_now(void);

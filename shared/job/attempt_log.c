@@ -1,5 +1,6 @@
 #include "job/attempt_log.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "access/fingerprint.h"
@@ -7,6 +8,7 @@
 #include "job/prompt_log.h"
 
 #define PRINT_BYTES (FINGERPRINT_TEXT + 4)
+#define KNOWN_MAX   16
 
 /* "fp:7c1d90ab", or "fp:none" where no key is needed. */
 static const char *
@@ -15,6 +17,35 @@ print_of(const char *credential, char out[PRINT_BYTES])
 	memcpy(out, "fp:none", sizeof("fp:none"));
 	if (*credential)
 		fingerprint(credential, strlen(credential), out + 3);
+	return out;
+}
+
+/*
+ * The same of a key of the configuration, which lives as long as the process: worked out once for each, for as
+ * many as there usually are.
+ */
+static const char *
+known_print_of(const char *credential, char out[PRINT_BYTES])
+{
+	static struct {
+		const char *credential;
+		char print[PRINT_BYTES];
+	} known[KNOWN_MAX];
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	size_t i = 0;
+
+	(void)pthread_mutex_lock(&lock);
+	while (i < KNOWN_MAX && known[i].credential && known[i].credential != credential)
+		i++;
+	if (i == KNOWN_MAX) {
+		(void)print_of(credential, out);
+	} else {
+		if (!known[i].credential)
+			(void)print_of(credential, known[i].print);
+		known[i].credential = credential;
+		memcpy(out, known[i].print, PRINT_BYTES);
+	}
+	(void)pthread_mutex_unlock(&lock);
 	return out;
 }
 
@@ -33,8 +64,9 @@ attempt_log_start(const struct config *c, const struct image_job *job)
 		 "model=%s, provider=%s, prompt='%s'",
 		 rq->stream ? "True" : "False", ws ? "True" : "False",
 		 rq->response_format == RESPONSE_B64 ? "b64_json" : "url", rq->n,
-		 print_of(job->call.credential, print), job->model->id, job->model->provider,
-		 prompt);
+		 job->credential ? print_of(job->call.credential, print)
+				 : known_print_of(job->call.credential, print),
+		 job->model->id, job->model->provider, prompt);
 	if (job->model->provider_conf->dialect != DIALECT_PREVIEW)
 		log_info(job->request_id, "Using %s mode for image generation (%s)",
 			 ws ? "WebSocket" : "HTTP API", rq->stream ? "streaming" : "non-streaming");

@@ -15,7 +15,7 @@
 #include "store/store_usage.h"
 
 #define WRITER_STACK_BYTES (256 * 1024)
-#define BATCH_MAX          1024  /* pictures in one transaction */
+#define BATCH_MAX          4096  /* pictures in one transaction */
 #define BATCH_BUSY         16    /* from here on the next one waits longer */
 #define WRITE_MS           10000 /* for one */
 #define AGAIN_MS           1000  /* after one that failed */

@@ -112,7 +112,6 @@ options_set(struct handle *h)
 	SET(CURLOPT_HTTP09_ALLOWED, 0L);
 	SET(CURLOPT_ACCEPT_ENCODING,
 	    "identity"); /* pictures; a server that packs all the same is unpacked */
-	SET(CURLOPT_USERAGENT, "easel/" EASEL_VERSION);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(CURLOPT_BUFFERSIZE, BUFFER_BYTES);
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, SEND_BYTES);

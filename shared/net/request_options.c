@@ -5,6 +5,8 @@
 
 #include "net/ca.h"
 
+#define AGENT "easel/" EASEL_VERSION
+
 static CURLcode
 options_body(struct exchange *x, struct handle *h)
 {
@@ -44,7 +46,10 @@ option_proxy(struct exchange *x, struct handle *h)
 		return CURLE_OK;
 	free(h->proxy);
 	h->proxy = strdup(proxy);
-	return h->proxy ? curl_easy_setopt(x->easy, CURLOPT_PROXY, proxy) : CURLE_OUT_OF_MEMORY;
+	if (!h->proxy || curl_easy_setopt(x->easy, CURLOPT_PROXY, proxy) != CURLE_OK)
+		return CURLE_OUT_OF_MEMORY;
+	/* For its CONNECT; the request itself has the line below. */
+	return curl_easy_setopt(x->easy, CURLOPT_USERAGENT, *proxy ? AGENT : NULL);
 }
 
 /* libcurl's list of the lines, which stay where they are; `list` has room for REQUEST_HEADERS_MAX. */
@@ -53,9 +58,14 @@ list_headers(const char *const *lines, struct curl_slist *list, struct err *e)
 {
 	/* No pause for a "100 Continue" that many servers never send. */
 	static char expect[] = "Expect:";
-	size_t n = 0;
+	/* As lines they are copied once; libcurl's own are made anew for each call, byte by byte. */
+	static char encoding[] = "Accept-Encoding: identity";
+	static char agent[] = "User-Agent: " AGENT;
+	size_t n = 3;
 
-	list[n++] = (struct curl_slist){ .data = expect };
+	list[0] = (struct curl_slist){ expect, &list[1] };
+	list[1] = (struct curl_slist){ encoding, &list[2] };
+	list[2] = (struct curl_slist){ .data = agent };
 	for (; lines && *lines; lines++) {
 		/* The only way from a credential or a prompt into the request's frame. */
 		for (const char *p = *lines; *p; p++)
@@ -65,7 +75,7 @@ list_headers(const char *const *lines, struct curl_slist *list, struct err *e)
 					       "character");
 		if (n == REQUEST_HEADERS_MAX)
 			return err_set(e, ERR_INTERNAL, "more than %d headers",
-				       REQUEST_HEADERS_MAX - 1);
+				       REQUEST_HEADERS_MAX - 3);
 		list[n - 1].next = &list[n];
 		list[n++] = (struct curl_slist){ .data = (char *)*lines };
 	}

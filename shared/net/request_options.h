@@ -11,7 +11,7 @@
 #include "net/exchange.h"
 #include "net/handle_pool.h"
 
-#define REQUEST_HEADERS_MAX 16 /* of a request, "Expect:" included */
+#define REQUEST_HEADERS_MAX 18 /* of a request, the three that are always there included */
 
 /*
  * Method, body, headers, proxy, timeouts; the X509_STORE into x->store where there is TLS.  `headers` must

@@ -177,9 +177,9 @@ has_lingered(struct exchange *x)
 }
 
 static bool
-is_stalled(const struct exchange *x)
+is_stalled(const struct exchange *x, int64_t now_us)
 {
-	return x->rq->idle_ms > 0 && x->sending && clock_us() - x->heard_us > x->rq->idle_ms * 1000;
+	return x->rq->idle_ms > 0 && x->sending && now_us - x->heard_us > x->rq->idle_ms * 1000;
 }
 
 /* This thread's, while it runs. */
@@ -217,10 +217,10 @@ has_unread(const struct exchange *x)
  * request has left, and nothing has moved for so long that libcurl has just waited itself.
  */
 static void
-tick_in_time(struct exchange *x, curl_off_t moved, bool is_sent)
+tick_in_time(struct exchange *x, int64_t now_us, curl_off_t moved, bool is_sent)
 {
 	struct pollfd p = { .fd = x->handle->fd, .events = POLLIN };
-	int64_t now_us = clock_us(), due_ms;
+	int64_t due_ms;
 	/* Not for less: what ends an answer without a byte of its body moves nothing either. */
 	bool still = moved == x->moved && x->looked_us && now_us - x->looked_us > STILL_US;
 
@@ -243,10 +243,11 @@ static int
 on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
 {
 	struct exchange *x = arg;
+	int64_t now_us = clock_us(); /* once: it is called often */
 
 	(void)down_total;
 	(void)up_total;
-	if (is_stalled(x)) {
+	if (is_stalled(x, now_us)) {
 		x->failed = true;
 		(void)err_set(x->e, ERR_UP_STALLED, "%s", "");
 		(void)snprintf(x->e->expected, sizeof(x->e->expected), "%g s",
@@ -257,13 +258,14 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 		x->failed = true;
 		return 1;
 	}
-	if (clock_us() - x->start_us > x->trim_after_us) {
+	if (now_us - x->start_us > x->trim_after_us) {
 		/* Again after twice the time: a handshake, or another answer's piece, may have come since. */
 		x->trim_after_us *= 2;
 		stack_trim();
 	}
-	tick();
-	tick_in_time(x, down + up + (curl_off_t)x->head_bytes, up >= (curl_off_t)x->rq->body_len);
+	tick_at(now_us);
+	tick_in_time(x, now_us, down + up + (curl_off_t)x->head_bytes,
+		     up >= (curl_off_t)x->rq->body_len);
 	return is_pointless(x) || has_lingered(x);
 }
 

@@ -304,7 +304,8 @@ openai_generate(struct image_call *call, struct err *e)
 
 		if (generate_some(call, left < caps->n_max ? left : caps->n_max, e) < 0)
 			return -1;
-		tick_now();
+		if (call->nimages < want)
+			tick_now();
 	}
 	return 0;
 }

@@ -45,6 +45,30 @@ it_writes_what_jansson_writes(void **state)
 }
 
 static void
+sorted_it_writes_what_jansson_sorts(void **state)
+{
+	static const char *const rows[] = {
+		"{}",
+		"{\"b\":1,\"a\":{\"d\":[{\"z\":1,\"y\":2}],\"c\":null},\"ab\":0.1,\"B\":3,\"\":4}",
+		"[0.1,1e300,{\"猫\":1,\"a\\nb\":2}]",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		json_t *v = json_loads(rows[i], JSON_DECODE_ANY, NULL);
+		char *want = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS),
+		     *got = json_text_sorted(v);
+
+		assert_non_null(want);
+		assert_string_equal(got, want);
+		free(got);
+		free(want);
+		json_decref(v);
+	}
+	assert_null(json_text_sorted(NULL));
+}
+
+static void
 a_ceiling_is_kept(void **state)
 {
 	for (size_t max = 0; max < 9; max++) {
@@ -90,6 +114,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_writes_what_jansson_writes),
+		cmocka_unit_test(sorted_it_writes_what_jansson_sorts),
 		cmocka_unit_test(a_ceiling_is_kept),
 		cmocka_unit_test(integers_are_written_in_full),
 		cmocka_unit_test(decimal_numbers_are_jansson_s),
