@@ -3,6 +3,10 @@
  *
  *	load --port P --path PATH --connections C --requests R --body-file FILE [--bearer-file FILE]
  *	     [--timeout-s S] [--say-sent]
+ *	load --port P --path PATH --connections C --requests R --ids-file FILE [--bearer-file FILE] …
+ *
+ * With --ids-file the requests are GETs, and the '*' in PATH becomes one of the file's lines, which all have the
+ * same length: always the next but 7,919.
  *
  * Each connection is kept alive and has one request in hand.  Prints one JSON object: counts, the time
  * from the first send to the last answer, and percentiles of the time from a request's first byte to
@@ -30,6 +34,7 @@
 #define HEAD_MAX     8192
 #define FILE_MAX     65536
 #define READ_BYTES   (256 * 1024)
+#define ID_STEP      7919 /* a prime: neighbours in the file are not neighbours in time */
 #define CONNECTS_MAX 3 /* tries of one request whose kept-alive connection turns out to be closed */
 
 /* Where a connection is in its answer. */
@@ -41,6 +46,7 @@ struct conn {
 	bool writing; /* epoll watches for room to write */
 	enum where where;
 	size_t sent, head_len, left, line_len;
+	long id; /* the line in the file */
 	int64_t start_us;
 	int status;
 	bool close_after;
@@ -51,6 +57,9 @@ static struct {
 	struct sockaddr_in to;
 	char *request;
 	size_t request_len;
+	char *ids; /* NULL: there are none */
+	size_t id_len, id_at;
+	long nids, next_id;
 	long connections, requests, issued, finished, ok, errors, reconnects, first_sent;
 	int first_status; /* the first that was not 200 */
 	uint64_t body_bytes;
@@ -154,8 +163,14 @@ conn_broke(struct conn *c)
 static int
 conn_send(struct conn *c)
 {
-	ssize_t n = send(c->fd, all.request + c->sent, all.request_len - c->sent, MSG_NOSIGNAL);
+	ssize_t n;
 
+	if (all.ids && !c->sent)
+		c->id = all.next_id = (all.next_id + ID_STEP) % all.nids;
+	if (all.ids)
+		memcpy(all.request + all.id_at, all.ids + (size_t)c->id * (all.id_len + 1),
+		       all.id_len);
+	n = send(c->fd, all.request + c->sent, all.request_len - c->sent, MSG_NOSIGNAL);
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -1;
 	c->sent += (size_t)n;
@@ -384,8 +399,31 @@ read_file(const char *name, size_t *n)
 	return text;
 }
 
+/* The lines of the file, and where the '*' of the request is. */
 static void
-make_request(const char *path, const char *body_file, const char *bearer_file)
+read_ids(const char *name)
+{
+	FILE *f = fopen(name, "re");
+	char *star = strchr(all.request, '*');
+	long size;
+
+	if (!f || !star || fseek(f, 0, SEEK_END) < 0 || (size = ftell(f)) <= 0)
+		die(name);
+	rewind(f);
+	all.ids = malloc((size_t)size + 1);
+	if (!all.ids || fread(all.ids, 1, (size_t)size, f) != (size_t)size)
+		die(name);
+	(void)fclose(f);
+	all.ids[size] = '\0';
+	all.id_len = strcspn(all.ids, "\n");
+	all.nids = size / (long)(all.id_len + 1);
+	all.id_at = (size_t)(star - all.request);
+	memmove(star + all.id_len, star + 1, all.request_len - all.id_at - 1);
+	all.request_len += all.id_len - 1;
+}
+
+static void
+make_request(const char *method, const char *path, const char *body_file, const char *bearer_file)
 {
 	size_t body_len = 0, bearer_len = 0;
 	char *body = read_file(body_file, &body_len), *bearer = NULL;
@@ -399,10 +437,11 @@ make_request(const char *path, const char *body_file, const char *bearer_file)
 	if (!all.request)
 		die("memory");
 	head = snprintf(all.request, FILE_MAX + 1024,
-			"POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s%s%s"
+			"%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s%s%s"
 			"Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-			path, ntohs(all.to.sin_port), bearer ? "Authorization: Bearer " : "",
-			bearer ? bearer : "", bearer ? "\r\n" : "", body_len);
+			method, path, ntohs(all.to.sin_port),
+			bearer ? "Authorization: Bearer " : "", bearer ? bearer : "",
+			bearer ? "\r\n" : "", body_len);
 	memcpy(all.request + head, body, body_len);
 	all.request_len = (size_t)head + body_len;
 	free(body);
@@ -412,16 +451,14 @@ make_request(const char *path, const char *body_file, const char *bearer_file)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = { { "port", 1, NULL, 'p' },
-						 { "path", 1, NULL, 'P' },
-						 { "connections", 1, NULL, 'c' },
-						 { "requests", 1, NULL, 'r' },
-						 { "body-file", 1, NULL, 'b' },
-						 { "bearer-file", 1, NULL, 'k' },
-						 { "timeout-s", 1, NULL, 't' },
-						 { "say-sent", 0, NULL, 's' },
-						 { NULL, 0, NULL, 0 } };
-	const char *path = "/", *body = "/dev/null", *bearer = NULL;
+	static const struct option options[] = {
+		{ "port", 1, NULL, 'p' },        { "path", 1, NULL, 'P' },
+		{ "connections", 1, NULL, 'c' }, { "requests", 1, NULL, 'r' },
+		{ "body-file", 1, NULL, 'b' },   { "ids-file", 1, NULL, 'i' },
+		{ "bearer-file", 1, NULL, 'k' }, { "timeout-s", 1, NULL, 't' },
+		{ "say-sent", 0, NULL, 's' },    { NULL, 0, NULL, 0 }
+	};
+	const char *path = "/", *body = "/dev/null", *bearer = NULL, *ids = NULL;
 	struct conn *conns;
 	long timeout_s = 60, port = 0;
 
@@ -432,6 +469,7 @@ main(int argc, char **argv)
 		case 'c': all.connections = strtol(optarg, NULL, 10); break;
 		case 'r': all.requests = strtol(optarg, NULL, 10); break;
 		case 'b': body = optarg; break;
+		case 'i': ids = optarg; break;
 		case 'k': bearer = optarg; break;
 		case 't': timeout_s = strtol(optarg, NULL, 10); break;
 		case 's': all.say_sent = true; break;
@@ -444,7 +482,9 @@ main(int argc, char **argv)
 	all.to = (struct sockaddr_in){ .sin_family = AF_INET,
 				       .sin_port = htons((uint16_t)port),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	make_request(path, body, bearer);
+	make_request(ids ? "GET" : "POST", path, body, bearer);
+	if (ids)
+		read_ids(ids);
 	conns = calloc((size_t)all.connections, sizeof(*conns));
 	all.took_us = calloc((size_t)all.requests, sizeof(*all.took_us));
 	all.epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -13,13 +13,14 @@ import chat
 import measure
 import proc
 import report
+import status
 import store
 from stack import Stack
 
 FILES = 8192
 LEVELS = (1, 32, 128)
 FORMATS = ("b64_json", "url")
-PARTS = ("memory", "cold", "speed", "chat", "store")
+PARTS = ("memory", "cold", "speed", "chat", "store", "status")
 
 
 def say(text):
@@ -65,7 +66,9 @@ def run_memory(stack, peers, quick):
 def run(stack, args, results, cores):
     if "store" in args.only:
         results["store"] = store.run(args.build, cores, args.quick, say)
-    if args.only == ["store"]:
+    if "status" in args.only:
+        results["status"] = status.run(args.build, cores, args.quick, say)
+    if set(args.only) <= {"store", "status"}:
         return
     counts = {"small": 2000, "large": 60} if args.quick else {"small": 8000, "large": 200}
     rounds = 3 if args.quick else 5
@@ -109,6 +112,9 @@ def show(results, args):
         report.judge_store(judged, results.get("store", {}))
     if "store" in results:
         print(report.store_table(results["store"]), end="\n\n")
+    if "status" in results:
+        status.judge(judged, results["status"])
+        print(status.table(results["status"]), end="\n\n")
     if "speed" in results:
         print(report.speed_table(results["speed"]), end="\n\n")
     if "memory" in results:

@@ -1,5 +1,6 @@
 /*
  * store URL STATE_DIR [QUEUED] [SECONDS] - what the store can carry, as JSON on standard output
+ * store URL STATE_DIR QUEUED fill OWNER  - queues that many tasks and prints their ids
  *
  * Each from two processes, as a program has workers: durable submissions a second from 64 threads (a web program's
  * many requests), until QUEUED tasks wait; then the time of each claim, four threads at it, with all of them
@@ -25,6 +26,7 @@
 
 static struct store *store;
 static const char *url, *state_dir;
+static const char *owner; /* NULL: fifty of them */
 static long want;
 static int64_t read_until_us;
 static char (*ids)[40]; /* shared by the processes, as is … */
@@ -56,7 +58,10 @@ add_thread(void *arg)
 		};
 
 		id_make("task_", t.id, sizeof(t.id));
-		(void)snprintf(t.owner, sizeof(t.owner), "key_%ld", n % 50);
+		if (owner)
+			(void)snprintf(t.owner, sizeof(t.owner), "%s", owner);
+		else
+			(void)snprintf(t.owner, sizeof(t.owner), "key_%ld", n % 50);
 		if (n % 2)
 			(void)snprintf(t.lane, sizeof(t.lane), "account %ld", n % 1000);
 		memcpy(ids[n], t.id, sizeof(t.id));
@@ -177,7 +182,13 @@ main(int argc, char **argv)
 	if (store_open(&store, url, state_dir, true, &e) < 0)
 		die("open", &e);
 	store_free(store); /* never carried across fork() */
+	if (argc == 6 && !strcmp(argv[4], "fill"))
+		owner = argv[5];
 	adding = run(add_thread, ADDERS);
+	for (n = 0; owner && n < want; n++)
+		(void)puts(ids[n]);
+	if (owner)
+		return 0;
 	(void)run(claim_thread, CLAIMERS);
 	n = CLAIMS < want / 2 ? CLAIMS : want / 2;
 	qsort(all->took_us, (size_t)n, sizeof(*all->took_us), by_size);

@@ -431,6 +431,14 @@ conn_is_left(const struct conn *c)
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
+static bool
+has_no_body(const struct conn *c)
+{
+	const char *length = conn_param(c, "CONTENT_LENGTH");
+
+	return !length || !*length || !strcmp(length, "0");
+}
+
 void
 conn_close(struct conn *c)
 {
@@ -439,6 +447,9 @@ conn_close(struct conn *c)
 	/* What is left of an answer is not written to a client that takes none of it. */
 	if (!c->broken && send_out(c, NULL, 0, true) < 0)
 		c->broken = true;
+	/* Nobody asked for what is empty: its end has come with the parameters. */
+	if (!c->broken && has_no_body(c))
+		conn_input_done(c);
 	if (c->input_ended || c->broken)
 		c->fcgi.detached = 1; /* nothing is left to read: no lingering */
 	FCGX_Free(&c->fcgi, 1);

@@ -41,6 +41,7 @@ extern const struct schema sqlite_schema; /* sqlite_schema.c */
 struct sqlite_store {
 	struct pool *pool;
 	struct wake *wake; /* NULL: it could not be mapped, waits are short sleeps */
+	struct places *places;
 };
 
 static inline struct pool *
@@ -69,6 +70,14 @@ struct wake *wake_open(const char *path); /* NULL: no such file can be made */
 void wake_free(struct wake *w);           /* accepts NULL */
 void wake_all(struct wake *w, unsigned what);
 void wake_wait(struct wake *w, unsigned what, uint32_t *seen, const struct deadline *d);
+
+/* ---- places in long lines, sqlite_place.c ---- */
+
+struct places;
+struct places *places_new(void);    /* NULL: out of memory */
+void places_free(struct places *p); /* accepts NULL */
+int sqlite_task_position(struct store *s, const char *id, uint64_t *position,
+			 const struct deadline *d, struct err *e);
 
 /* ---- what each entity does in prune ---- */
 

@@ -14,6 +14,7 @@ sqlite_close(void *self)
 		return;
 	pool_free(q->pool);
 	wake_free(q->wake);
+	places_free(q->places);
 	free(q);
 }
 
@@ -39,7 +40,8 @@ sqlite_open(void **self, const char *rest, const char *state_dir, bool migrate, 
 	if (pool_open(&pool, path, &sqlite_schema, migrate, e) < 0)
 		return -1;
 	q = calloc(1, sizeof(*q));
-	if (!q) {
+	if (!q || !(q->places = places_new())) {
+		free(q);
 		pool_free(pool);
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	}

@@ -149,25 +149,6 @@ task_list(struct store *s, const struct task_query *q,
 }
 
 static int
-task_position(struct store *s, const char *id, uint64_t *position, const struct deadline *d,
-	      struct err *e)
-{
-	static const char sql[] =
-		"SELECT (SELECT count(*) FROM tasks AS b WHERE b.lane=a.lane AND b.seq<=a.seq AND"
-		" b.status<3 AND b.status<>1) FROM tasks AS a WHERE id=? AND status IN (0,2)";
-	AUTO_PTR(sqlite_conn) c = pool_take(sqlite_pool(s), d, e);
-	sqlite3_stmt *st;
-	int got;
-
-	if (!c || !(st = stmt_take(c, sql, e)))
-		return -1;
-	bind_text(st, 1, id);
-	got = stmt_row(c, st, e);
-	*position = got > 0 ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
-	return got < 0 ? -1 : 0;
-}
-
-static int
 task_counts(struct store *s, struct task_counts *out, const struct deadline *d, struct err *e)
 {
 	static const char sql[] = "SELECT status, n FROM task_counts";
@@ -236,7 +217,7 @@ const struct task_driver sqlite_task = {
 	.task_finish = sqlite_finish,
 	.task_requeue = sqlite_requeue,
 	.task_cancel = sqlite_cancel,
-	.task_position = task_position,
+	.task_position = sqlite_task_position,
 	.task_counts = task_counts,
 	.task_callback = sqlite_callback,
 	.task_callback_done = sqlite_callback_done,

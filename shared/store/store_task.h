@@ -184,7 +184,10 @@ store_task_requeue(struct store *s, const char *id, int64_t fence, const struct 
 int store_task_cancel(struct store *s, const char *id, int64_t keep_ms, bool *found, bool *changed,
 		      enum task_status *status, const struct deadline *d, struct err *e);
 
-/* How many queued tasks of its lane (of those without a lane) stand before it, plus 1; 0: not queued. */
+/*
+ * How many queued tasks of its lane (of those without a lane) stand before it, plus 1; 0: not queued.  Far
+ * back in a long line it may be a moment old.
+ */
 int store_task_position(struct store *s, const char *id, uint64_t *position,
 			const struct deadline *d, struct err *e);
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "store_fixture.h"
@@ -419,6 +420,42 @@ tells_place_and_counts(void **state)
 	assert_int_equal(n.n[TASK_STARTED], 0);
 	assert_int_equal(n.n[TASK_RETRY], 1);
 	assert_int_equal(n.n[TASK_SUCCESS], 1);
+}
+
+static void
+tells_places_in_a_long_line(void **state)
+{
+	static const int places[] = { 1, 2, 255, 256, 257, 258, 383, 384, 385, 512, 513, 599, 600 };
+	struct deadline end = deadline_in_ms(30000);
+	uint64_t place;
+
+	(void)state;
+	for (int i = 1; i <= 600; i++) {
+		add(text("t%d", i), "");
+		if (i % 100 == 0)
+			add(text("other%d", i), "a");
+	}
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		OK(store_task_position(s, text("t%d", places[i]), &place, &d, &e));
+		assert_int_equal(place, places[i]);
+	}
+	/* Behind what is remembered of the line. */
+	for (int i = 601; i <= 800; i++)
+		add(text("t%d", i), "");
+	OK(store_task_position(s, "t800", &place, &d, &e));
+	assert_int_equal(place, 800);
+	OK(store_task_position(s, "other600", &place, &d, &e));
+	assert_int_equal(place, 6);
+	/* Who has left is counted for a moment at most. */
+	for (int i = 1; i <= 500; i++)
+		cancel(text("t%d", i));
+	OK(store_task_position(s, "t501", &place, &d, &e));
+	assert_int_equal(place, 1);
+	do {
+		OK(store_task_position(s, "t800", &place, &d, &e));
+		assert_true(place >= 300 && place <= 800);
+	} while (place > 300 && !deadline_over(&end) && usleep(20000) == 0);
+	assert_int_equal(place, 300);
 }
 
 static void
@@ -1002,6 +1039,7 @@ what_a_picture_cost_counts_once_with_it(void **state)
 	TEST(driver, cancels_what_waits_at_once_and_asks_what_runs)      \
 	TEST(driver, lists_an_owner_s_tasks_in_pages)                    \
 	TEST(driver, tells_place_and_counts)                             \
+	TEST(driver, tells_places_in_a_long_line)                        \
 	TEST(driver, delivers_webhooks_until_done)                       \
 	TEST(driver, tells_of_a_task_that_was_cancelled_while_it_waited) \
 	TEST(driver, remembers_that_a_removed_task_has_expired)          \
