@@ -1,10 +1,11 @@
 /*
  * A task's place in its lane's line.  SQLite has no ranks: counting who stands before it costs as much as the
- * line is long, and a line of 100,000 is asked for by everybody who waits in it.  So only the first places are
- * counted.  Of a longer line every MARK_EVERY-th task is remembered for a while, and counted is from the mark
+ * line is long, and a line of 100,000 is asked for by everybody who waits in it.  So only short lines are
+ * counted.  Of a longer one every MARK_EVERY-th task is remembered for a while, and counted is from the mark
  * before.  What has left the line since then is still counted: a place may be MARKS_AGE_US old.
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,9 +92,9 @@ line_read(struct sqlite_conn *c, struct line *l, const char *lane, struct err *e
 	return got;
 }
 
-/* The line of that lane, as of a moment ago; NULL: an error.  With the lock. */
+/* What is remembered of that lane's line, or what makes room for it.  With the lock. */
 static struct line *
-line_of(struct places *p, struct sqlite_conn *c, const char *lane, struct err *e)
+line_of(struct places *p, const char *lane)
 {
 	struct line *l = &p->line[0];
 
@@ -107,24 +108,22 @@ line_of(struct places *p, struct sqlite_conn *c, const char *lane, struct err *e
 		if (at->until_us < l->until_us)
 			l = at;
 	}
-	if (l->until_us > clock_us() && !strcmp(l->lane, lane))
-		return l;
-	return line_read(c, l, lane, e) < 0 ? NULL : l;
+	return l;
 }
 
-/* The last mark at or before seq, and its place; both 0: there is none. */
-static int
-mark_before(struct places *p, struct sqlite_conn *c, const char *lane, int64_t seq, int64_t *mark,
-	    uint64_t *place, struct err *e)
+static bool
+is_fresh(const struct line *l, const char *lane)
 {
-	size_t low = 0, high;
-	struct line *l;
+	return l->until_us > clock_us() && !strcmp(l->lane, lane);
+}
 
-	*mark = 0;
-	*place = 0;
-	(void)pthread_mutex_lock(&p->lock);
-	l = line_of(p, c, lane, e);
-	for (high = l ? l->n : 0; low < high;) {
+/* How many marks stand at or before seq. */
+static size_t
+marks_before(const struct line *l, int64_t seq)
+{
+	size_t low = 0;
+
+	for (size_t high = l->n; low < high;) {
 		size_t mid = low + (high - low) / 2;
 
 		if (l->mark[mid] <= seq)
@@ -132,12 +131,31 @@ mark_before(struct places *p, struct sqlite_conn *c, const char *lane, int64_t s
 		else
 			high = mid;
 	}
-	if (low) {
-		*mark = l->mark[low - 1];
-		*place = low * MARK_EVERY;
-	}
+	return low;
+}
+
+/*
+ * The last mark at or before seq, and its place; both 0: there is none, or (with no connection to read with) what
+ * is remembered is too old.
+ */
+static int
+mark_before(struct places *p, struct sqlite_conn *c, const char *lane, int64_t seq, int64_t *mark,
+	    uint64_t *place, struct err *e)
+{
+	struct line *l;
+	size_t n = 0;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&p->lock);
+	l = line_of(p, lane);
+	if (!is_fresh(l, lane) && c)
+		rc = line_read(c, l, lane, e);
+	if (rc == 0 && is_fresh(l, lane))
+		n = marks_before(l, seq);
+	*mark = n ? l->mark[n - 1] : 0;
+	*place = n * MARK_EVERY;
 	(void)pthread_mutex_unlock(&p->lock);
-	return l ? 0 : -1;
+	return rc;
 }
 
 /* How many of the lane stand behind `after` and up to seq; at most `most` of them. */
@@ -201,14 +219,18 @@ sqlite_task_position(struct store *s, const char *id, uint64_t *position, const 
 		return -1;
 	if (!got)
 		return 0;
-	if (count(c, lane, 0, seq, COUNTED + 1, &n, e) < 0)
-		return -1;
-	if (n <= COUNTED) {
-		*position = n;
-		return 0;
+	(void)mark_before(p, NULL, lane, seq, &mark, &before, e);
+	if (before <= COUNTED) {
+		if (count(c, lane, 0, seq, COUNTED + 1, &n, e) < 0)
+			return -1;
+		if (n <= COUNTED) {
+			*position = n;
+			return 0;
+		}
+		if (mark_before(p, c, lane, seq, &mark, &before, e) < 0)
+			return -1;
 	}
-	if (mark_before(p, c, lane, seq, &mark, &before, e) < 0 ||
-	    count(c, lane, mark, seq, INT64_MAX, &n, e) < 0)
+	if (count(c, lane, mark, seq, INT64_MAX, &n, e) < 0)
 		return -1;
 	*position = before + n;
 	return 0;

@@ -449,13 +449,13 @@ tells_places_in_a_long_line(void **state)
 	/* Who has left is counted for a moment at most. */
 	for (int i = 1; i <= 500; i++)
 		cancel(text("t%d", i));
-	OK(store_task_position(s, "t501", &place, &d, &e));
-	assert_int_equal(place, 1);
 	do {
 		OK(store_task_position(s, "t800", &place, &d, &e));
 		assert_true(place >= 300 && place <= 800);
 	} while (place > 300 && !deadline_over(&end) && usleep(20000) == 0);
 	assert_int_equal(place, 300);
+	OK(store_task_position(s, "t501", &place, &d, &e));
+	assert_int_equal(place, 1);
 }
 
 static void
