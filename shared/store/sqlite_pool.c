@@ -147,10 +147,12 @@ conn_open(struct pool *p, const struct deadline *d, struct err *e)
 		return NULL;
 	}
 	conn_wait(c, d);
-	if (conn_wal(c, d, e) < 0 || conn_exec(c,
-					       "PRAGMA synchronous=FULL; PRAGMA "
-					       "trusted_schema=OFF; PRAGMA wal_autocheckpoint=4000",
-					       e) < 0) {
+	if (conn_wal(c, d, e) < 0 ||
+	    conn_exec(c,
+		      "PRAGMA synchronous=FULL; PRAGMA "
+		      "trusted_schema=OFF; PRAGMA wal_autocheckpoint=4000; "
+		      "PRAGMA cache_spill=OFF",
+		      e) < 0) {
 		conn_close(c);
 		return NULL;
 	}
