@@ -290,7 +290,7 @@ static const struct {
 	[SCRIPT_TASK_FINISH] = { redis_task_prelude, NULL, redis_task_finish },
 	[SCRIPT_TASK_REQUEUE] = { redis_task_prelude, NULL, redis_task_requeue },
 	[SCRIPT_TASK_CANCEL] = { redis_task_prelude, NULL, redis_task_cancel },
-	[SCRIPT_TASK_POSITION] = { redis_task_prelude, NULL, redis_task_position },
+	[SCRIPT_TASK_POSITION] = { NULL, NULL, redis_task_position },
 	[SCRIPT_TASK_CALLBACK] = { redis_task_prelude, NULL, redis_task_callback },
 	[SCRIPT_TASK_CALLBACK_DONE] = { redis_task_prelude, NULL, redis_task_callback_done },
 	[SCRIPT_LIST] = { NULL, NULL, list },

@@ -188,10 +188,11 @@ const char redis_task_cancel[] =
 	"return { 1, 1, 5 }\n";
 
 const char redis_task_position[] =
-	/* id */
-	"local h = stands(ARGV[1])\n"
-	"if not h or (h.status ~= 0 and h.status ~= 2) then return 0 end\n"
-	"return (call('ZRANK', P .. 'lane:' .. h.lane, ARGV[1]) or -1) + 1\n";
+	/* id; without the prelude, whose functions would be made for each of those who wait */
+	"local h = call('HMGET', P .. 'task:' .. ARGV[1], 'status', 'lane', 'seq')\n"
+	"local status = int(h[1])\n"
+	"if not h[3] or (status ~= 0 and status ~= 2) then return 0 end\n"
+	"return (call('ZRANK', P .. 'lane:' .. (h[2] or ''), ARGV[1]) or -1) + 1\n";
 
 const char redis_task_callback[] =
 	/* put off by */
