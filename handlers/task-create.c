@@ -60,7 +60,8 @@ answer(struct request *r, struct create *c, const struct task_record *t, struct 
 
 	request_base_url(r, base, sizeof(base));
 	/* It is in the queue whether its place can be told or not. */
-	(void)store_task_position(c->store, t->id, &position, request_deadline(r), &ignored);
+	(void)store_task_position(c->store, t->id, t->lane, &position, request_deadline(r),
+				  &ignored);
 	reply_header(r, "location", "%s/v1/tasks/%s", base, t->id);
 	return answer_text(r, c, task_json(t, position, base), e);
 }

@@ -54,7 +54,7 @@ answer(struct request *r, struct store *s, const struct task_record *t, struct e
 
 	request_base_url(r, base, sizeof(base));
 	if (!task_has_ended(t->status) && t->status != TASK_STARTED &&
-	    store_task_position(s, t->id, &position, request_deadline(r), e) < 0)
+	    store_task_position(s, t->id, t->lane, &position, request_deadline(r), e) < 0)
 		return -1;
 	return reply_json(r, 200, task_json_in(t, position, base, request_lang(r)), e);
 }
@@ -163,7 +163,7 @@ add_places(const struct page *p, struct err *e)
 		if (task_has_ended((enum task_status)task_status_by_name(status)) ||
 		    !strcmp(status, "STARTED"))
 			continue;
-		if (store_task_position(p->store, json_string_value(json_object_get(o, "id")),
+		if (store_task_position(p->store, json_string_value(json_object_get(o, "id")), NULL,
 					&place, p->deadline, e) < 0)
 			return -1;
 		if (place)

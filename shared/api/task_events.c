@@ -29,7 +29,7 @@ tell(struct watch *w, const struct task_record *t, struct err *e)
 	char *text;
 
 	if (!task_has_ended(t->status) && t->status != TASK_STARTED &&
-	    store_task_position(w->store, t->id, &position, request_deadline(w->r), e) < 0)
+	    store_task_position(w->store, t->id, t->lane, &position, request_deadline(w->r), e) < 0)
 		return -1;
 	o = task_json_in(t, position, w->base, request_lang(w->r));
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;

@@ -204,8 +204,8 @@ find(struct sqlite_conn *c, const char *id, char lane[TASK_LANE_TEXT], int64_t *
 }
 
 int
-sqlite_task_position(struct store *s, const char *id, uint64_t *position, const struct deadline *d,
-		     struct err *e)
+sqlite_task_position(struct store *s, const char *id, const char *known, uint64_t *position,
+		     const struct deadline *d, struct err *e)
 {
 	struct places *p = ((struct sqlite_store *)s->self)->places;
 	AUTO_PTR(sqlite_conn) c = pool_take(sqlite_pool(s), d, e);
@@ -214,6 +214,7 @@ sqlite_task_position(struct store *s, const char *id, uint64_t *position, const 
 	uint64_t before, n;
 	int got;
 
+	(void)known; /* it is looked up together with what is not known */
 	*position = 0;
 	if (!c || (got = find(c, id, lane, &seq, e)) < 0)
 		return -1;

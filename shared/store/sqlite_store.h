@@ -76,7 +76,7 @@ void wake_wait(struct wake *w, unsigned what, uint32_t *seen, const struct deadl
 struct places;
 struct places *places_new(void);    /* NULL: out of memory */
 void places_free(struct places *p); /* accepts NULL */
-int sqlite_task_position(struct store *s, const char *id, uint64_t *position,
+int sqlite_task_position(struct store *s, const char *id, const char *lane, uint64_t *position,
 			 const struct deadline *d, struct err *e);
 
 /* ---- what each entity does in prune ---- */

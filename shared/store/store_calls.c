@@ -126,10 +126,10 @@ store_task_cancel(struct store *s, const char *id, int64_t keep_ms, bool *found,
 }
 
 int
-store_task_position(struct store *s, const char *id, uint64_t *position, const struct deadline *d,
-		    struct err *e)
+store_task_position(struct store *s, const char *id, const char *lane, uint64_t *position,
+		    const struct deadline *d, struct err *e)
 {
-	return s->driver->task->task_position(s, id, position, d, e);
+	return s->driver->task->task_position(s, id, lane, position, d, e);
 }
 
 int

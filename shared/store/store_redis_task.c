@@ -7,6 +7,7 @@
 #include "store/task_prepare.h"
 
 #define TASK_KEY    "easel:task:"
+#define LANE_KEY    "easel:lane:"
 #define TASK_ID_MAX 63   /* none is as long */
 #define LOOK_MS     1000 /* for one look while something is waited for */
 
@@ -308,13 +309,35 @@ task_cancel(struct store *s, const char *id, int64_t keep_ms, bool *found, bool 
 	return 0;
 }
 
+/* In its lane's line are only those that are queued. */
 static int
-task_position(struct store *s, const char *id, uint64_t *position, const struct deadline *d,
-	      struct err *e)
+place_in(struct store *s, const char *id, const char *lane, uint64_t *position,
+	 const struct deadline *d, struct err *e)
+{
+	AUTO_REPLY reply = NULL;
+	char key[sizeof(LANE_KEY) + TASK_LANE_TEXT];
+	struct redis_args a;
+
+	(void)snprintf(key, sizeof(key), "%s%s", LANE_KEY, lane);
+	args_begin(&a, "ZRANK");
+	arg_text(&a, key);
+	arg_text(&a, id);
+	reply = redis_run(redis_of(s), &a, d, e);
+	if (!reply)
+		return -1;
+	*position = reply->type == REDIS_REPLY_INTEGER ? (uint64_t)reply->integer + 1 : 0;
+	return 0;
+}
+
+static int
+task_position(struct store *s, const char *id, const char *lane, uint64_t *position,
+	      const struct deadline *d, struct err *e)
 {
 	struct redis_args a;
 	int64_t n = 0;
 
+	if (lane)
+		return place_in(s, id, lane, position, d, e);
 	args_begin(&a, NULL);
 	arg_text(&a, id);
 	if (redis_eval_i64(s, SCRIPT_TASK_POSITION, &a, &n, d, e) < 0)

@@ -186,9 +186,10 @@ int store_task_cancel(struct store *s, const char *id, int64_t keep_ms, bool *fo
 
 /*
  * How many queued tasks of its lane (of those without a lane) stand before it, plus 1; 0: not queued.  Far
- * back in a long line it may be a moment old.
+ * back in a long line it may be a moment old.  `lane`: the task's, where it is known, which spares Redis a script;
+ * else NULL.
  */
-int store_task_position(struct store *s, const char *id, uint64_t *position,
+int store_task_position(struct store *s, const char *id, const char *lane, uint64_t *position,
 			const struct deadline *d, struct err *e);
 
 struct task_counts {

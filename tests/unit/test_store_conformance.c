@@ -410,7 +410,11 @@ tells_place_and_counts(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		uint64_t place = 99;
 
-		OK(store_task_position(s, rows[i].id, &place, &d, &e));
+		OK(store_task_position(s, rows[i].id, NULL, &place, &d, &e));
+		assert_int_equal(place, rows[i].place);
+		place = 99;
+		OK(store_task_position(s, rows[i].id, rows[i].id[0] == 'a' ? "a" : "", &place, &d,
+				       &e));
 		assert_int_equal(place, rows[i].place);
 	}
 	end_task("b1", 1, TASK_SUCCESS);
@@ -436,25 +440,25 @@ tells_places_in_a_long_line(void **state)
 			add(text("other%d", i), "a");
 	}
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		OK(store_task_position(s, text("t%d", places[i]), &place, &d, &e));
+		OK(store_task_position(s, text("t%d", places[i]), NULL, &place, &d, &e));
 		assert_int_equal(place, places[i]);
 	}
 	/* Behind what is remembered of the line. */
 	for (int i = 601; i <= 800; i++)
 		add(text("t%d", i), "");
-	OK(store_task_position(s, "t800", &place, &d, &e));
+	OK(store_task_position(s, "t800", NULL, &place, &d, &e));
 	assert_int_equal(place, 800);
-	OK(store_task_position(s, "other600", &place, &d, &e));
+	OK(store_task_position(s, "other600", NULL, &place, &d, &e));
 	assert_int_equal(place, 6);
 	/* Who has left is counted for a moment at most. */
 	for (int i = 1; i <= 500; i++)
 		cancel(text("t%d", i));
 	do {
-		OK(store_task_position(s, "t800", &place, &d, &e));
+		OK(store_task_position(s, "t800", NULL, &place, &d, &e));
 		assert_true(place >= 300 && place <= 800);
 	} while (place > 300 && !deadline_over(&end) && usleep(20000) == 0);
 	assert_int_equal(place, 300);
-	OK(store_task_position(s, "t501", &place, &d, &e));
+	OK(store_task_position(s, "t501", NULL, &place, &d, &e));
 	assert_int_equal(place, 1);
 }
 

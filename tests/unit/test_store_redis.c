@@ -106,7 +106,7 @@ names_what_is_damaged_and_mends_the_queue(void **state)
 		OK(store_open(&other, rd.url, dir, true, &e));
 		store_free(TAKE_PTR(other));
 		OK(store_ping(s, &d, &e));
-		OK(store_task_position(s, "b1", &place, &d, &e));
+		OK(store_task_position(s, "b1", NULL, &place, &d, &e));
 		assert_int_equal(place, 1);
 	}
 	assert_string_equal(claim_all(), "b1");
