@@ -26,11 +26,15 @@ tell(struct watch *w, const struct task_record *t, struct err *e)
 {
 	json_auto_t *o = NULL;
 	uint64_t position = 0;
+	bool queued = !task_has_ended(t->status) && t->status != TASK_STARTED;
 	char *text;
 
-	if (!task_has_ended(t->status) && t->status != TASK_STARTED &&
+	if (queued &&
 	    store_task_position(w->store, t->id, t->lane, &position, request_deadline(w->r), e) < 0)
 		return -1;
+	/* It was claimed between the two looks: the next one says so. */
+	if (queued && !position && w->last)
+		return 0;
 	o = task_json_in(t, position, w->base, request_lang(w->r));
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	if (!text)
