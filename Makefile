@@ -19,8 +19,9 @@ WARN      = -Wall -Wextra -Wshadow -Wwrite-strings -Wformat=2 -Wvla -Wno-missing
 WARN_C    = -Wstrict-prototypes -Wmissing-prototypes
 CSTD      = -std=gnu11 -fno-common
 CXXSTD    = -std=c++17 -fno-rtti
-HARDEN    = -fstack-protector-strong -fPIE $(if $(SAN),,-D_FORTIFY_SOURCE=2)
-LDHARDEN  = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -static-libstdc++ -static-libgcc
+# Sections: what a program does not call is not in it.
+HARDEN    = -fstack-protector-strong -fPIE -ffunction-sections -fdata-sections $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+LDHARDEN  = -pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--as-needed,--gc-sections -static-libstdc++ -static-libgcc
 SAN_asan  = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -DEASEL_SANITIZED
 SAN_tsan  = -fsanitize=thread -O1 -DEASEL_SANITIZED
 SANFLAGS  = $(SAN_$(SAN))

@@ -1,6 +1,7 @@
 #include "supervise.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -246,6 +247,7 @@ try_probe(struct run *r)
 		(void)fflush(stdout);
 		log_info(NULL, "ready on %s after %lld ms", r->s->front->url,
 			 (long long)((now_us - r->s->exec_us) / 1000));
+		(void)malloc_trim(0); /* from here on it only waits */
 		return;
 	}
 	if (now_us - r->start_us < READY_LIMIT_MS * 1000LL)

@@ -10,6 +10,7 @@
 #include "api/chat_proxy.h"
 #include "base/cleanup.h"
 #include "http/app.h"
+#include "net/upstream.h"
 
 struct chat_completions {
 	struct image_engine engine;
@@ -84,6 +85,7 @@ main(int argc, char **argv)
 					     .routes = routes,
 					     .sections = sections,
 					     .state_size = sizeof(struct chat_completions),
+					     .prepare = upstream_prepare,
 					     .init = init,
 					     .done = done },
 			argc, argv);

@@ -8,6 +8,7 @@
 #include "api/edit_read.h"
 #include "api/image_answer.h"
 #include "http/app.h"
+#include "net/upstream.h"
 
 static int
 edit(struct request *r, void *state, struct err *e)
@@ -55,6 +56,7 @@ main(int argc, char **argv)
 					     .routes = routes,
 					     .sections = sections,
 					     .state_size = sizeof(struct image_engine),
+					     .prepare = upstream_prepare,
 					     .init = init,
 					     .done = done },
 			argc, argv);

@@ -7,6 +7,7 @@
 
 #include "api/image_answer.h"
 #include "http/app.h"
+#include "net/upstream.h"
 
 static int
 generate(struct request *r, void *state, struct err *e)
@@ -53,6 +54,7 @@ main(int argc, char **argv)
 					     .routes = routes,
 					     .sections = sections,
 					     .state_size = sizeof(struct image_engine),
+					     .prepare = upstream_prepare,
 					     .init = init,
 					     .done = done },
 			argc, argv);

@@ -372,6 +372,7 @@ main(int argc, char **argv)
 					     .routes = routes,
 					     .sections = sections,
 					     .state_size = sizeof(struct login),
+					     .prepare = upstream_prepare,
 					     .init = init,
 					     .done = done },
 			argc, argv);

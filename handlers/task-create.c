@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "http/app.h"
+#include "net/upstream.h"
 #include "store/store_idem.h"
 
 struct create {
@@ -183,6 +184,7 @@ main(int argc, char **argv)
 					     .routes = routes,
 					     .sections = sections,
 					     .state_size = sizeof(struct create),
+					     .prepare = upstream_prepare,
 					     .init = init,
 					     .done = done },
 			argc, argv);

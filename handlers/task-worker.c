@@ -16,6 +16,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "http/app.h"
+#include "net/upstream.h"
 
 #define TASKS_AT_ONCE    64
 #define QUEUE_WAIT_MS    250 /* what becomes due by itself wakes nobody */
@@ -340,6 +341,7 @@ main(int argc, char **argv)
 					     .routes = none,
 					     .sections = sections,
 					     .state_size = sizeof(struct worker),
+					     .prepare = upstream_prepare,
 					     .init = init,
 					     .done = done,
 					     .work = &work },

@@ -169,6 +169,12 @@ serve_fastcgi(const struct app *app, const struct config *c, int listen_fd)
 	}
 	if (!app->work && conn_library_init() < 0)
 		return 1;
+	if (app->prepare && app->prepare(&e) < 0) {
+		log_error(NULL, "cannot start: %s", e.about);
+		return 1;
+	}
+	(void)malloc_trim(
+		0); /* what is free now would be copied by the workers, or kept for ever */
 	return prefork_run(&f, listen_fd);
 }
 

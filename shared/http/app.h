@@ -53,6 +53,8 @@ struct app {
 	const struct route *routes;  /* ends with a zero row */
 	const char *const *sections; /* of the settings it uses, for --help; NULL at the end */
 	size_t state_size;           /* of what its threads share; zeroed before init */
+	/* Once, before the workers are forked: what they can share.  NULL: nothing to do. */
+	int (*prepare)(struct err *e);
 	/* In each worker, after fork, before threads.  NULL: nothing to do. */
 	int (*init)(void *state, const struct app_env *env, struct err *e);
 	void (*done)(void *state);

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -70,6 +71,7 @@ worker_main(int pipe_fd, struct watchdog *board)
 			stand_in_run(&f, parent.listen_fd, &e);
 		_exit(1);
 	}
+	(void)malloc_trim(0);
 	(void)__atomic_fetch_add(&f.stats->worker_starts, 1, __ATOMIC_RELAXED);
 	rc = parent.app->work ? work_run(&f, pipe_fd) : pool_run(&f, parent.listen_fd, pipe_fd);
 	/* Threads may still be at work when the drain time was too short: free nothing then. */

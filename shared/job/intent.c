@@ -174,7 +174,7 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	i->upstream_id[0] = i->request[0] = i->credential[0] = '\0';
 	i->task_id[0] = '\0';
 	i->hashed = i->ncame = 0;
-	atomic_store_explicit(&own.made[i - own.slots].n, 0, memory_order_relaxed);
+	atomic_store_explicit(&i->nmade, 0, memory_order_relaxed);
 	atomic_store_explicit(&i->sent, INTENT_SENT, memory_order_relaxed);
 	atomic_store_explicit(&i->stage, INTENT_ACCEPTED, memory_order_release);
 	return i;
@@ -260,14 +260,14 @@ intent_request(struct intent *i, const char *request, const char *credential,
 bool
 intent_has_made(const struct intent *i)
 {
-	return atomic_load_explicit(&own.made[i - own.slots].n, memory_order_relaxed) > 0;
+	return atomic_load_explicit(&i->nmade, memory_order_relaxed) > 0;
 }
 
 void
 intent_made(struct intent *i, const struct picture *p, const char *request)
 {
 	struct intent_pictures *m = &own.made[i - own.slots];
-	uint32_t n = atomic_load_explicit(&m->n, memory_order_relaxed);
+	uint32_t n = atomic_load_explicit(&i->nmade, memory_order_relaxed);
 
 	if (n == INTENT_MADE_MAX)
 		return;
@@ -275,7 +275,7 @@ intent_made(struct intent *i, const struct picture *p, const char *request)
 		intent_put(m->request, sizeof(m->request),
 			   strlen(request) < sizeof(m->request) ? request : "");
 	m->v[n] = *p;
-	atomic_store_explicit(&m->n, n + 1, memory_order_release);
+	atomic_store_explicit(&i->nmade, n + 1, memory_order_release);
 }
 
 bool

@@ -44,13 +44,13 @@ struct intent {
 	unsigned char hash[INTENT_HASH_BYTES];
 	char credential[12];
 	char request[INTENT_REQUEST_TEXT];
+	_Atomic uint32_t nmade; /* of its struct intent_pictures */
 	uint32_t ncame;
 	struct picture came[INTENT_CAME_MAX];
 } __attribute__((aligned(CACHE_LINE)));
 
-/* The pictures of the slot with the same number. */
+/* The pictures of the slot with the same number; no page of theirs is there before the first one. */
 struct intent_pictures {
-	_Atomic uint32_t n;
 	struct picture v[INTENT_MADE_MAX];
 	char request[INTENT_REQUEST_TEXT];
 } __attribute__((aligned(CACHE_LINE)));

@@ -31,10 +31,10 @@ made_at(const struct intent_header *h, uint32_t s)
 }
 
 static void
-add_made(struct intent_pictures *m, struct intent_lost *l)
+add_made(struct intent_pictures *m, uint32_t n, struct intent_lost *l)
 {
 	m->request[sizeof(m->request) - 1] = '\0';
-	l->nmade = m->n < INTENT_MADE_MAX ? m->n : INTENT_MADE_MAX;
+	l->nmade = n < INTENT_MADE_MAX ? n : INTENT_MADE_MAX;
 	for (unsigned k = 0; k < l->nmade; k++)
 		m->v[k].id[sizeof(m->v[k].id) - 1] = '\0';
 	l->made = m->v;
@@ -116,8 +116,8 @@ recover_slots(int fd, bool *keep, int (*fn)(const struct intent_lost *l, void *a
 			continue;
 		make_record(&h, &i, stage, &l);
 		if (pread(fd, &made, sizeof(made), made_at(&h, s)) != (ssize_t)sizeof(made))
-			made.n = 0; /* it was cut short */
-		add_made(&made, &l);
+			i.nmade = 0; /* it was cut short */
+		add_made(&made, i.nmade, &l);
 		if (stage == INTENT_TASK && !i.task_id[0])
 			continue;
 		if (fn(&l, arg) < 0) {

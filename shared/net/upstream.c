@@ -43,12 +43,20 @@ version(void)
 }
 
 int
+upstream_prepare(struct err *e)
+{
+	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK
+		       ? 0
+		       : err_set(e, ERR_INTERNAL, "libcurl does not start");
+}
+
+int
 upstream_init(struct err *e)
 {
 	struct sigaction sa;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return err_set(e, ERR_INTERNAL, "libcurl does not start");
+	if (upstream_prepare(e) < 0)
+		return -1;
 	if (version()->version_num < 0x075700)
 		return err_set(e, ERR_INTERNAL, "libcurl %s is too old: 7.87 is needed",
 			       version()->version);

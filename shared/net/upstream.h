@@ -104,6 +104,8 @@ struct upstream_req {
  * the first use of https only.  SIGPIPE is ignored from here on unless the process handles it.
  */
 int upstream_init(struct err *e);
+/* The part of it that needs no process of its own, before fork: what OpenSSL sets up is then there once for all workers. */
+int upstream_prepare(struct err *e);
 void upstream_shutdown(void);
 
 /*
