@@ -23,7 +23,7 @@ static struct {
 	pthread_mutex_t mutex; /* guards free_slots, nkept */
 	struct intent_header *map;
 	struct intent *slots;
-	struct intent_pictures *made;
+	struct intent_rest *rest;
 	uint32_t nkept; /* slots that wait for their pictures' records */
 	size_t map_bytes;
 	uint32_t *free_slots; /* a stack: the slot given back last has warm cache lines */
@@ -74,7 +74,7 @@ static int
 map_file(int fd, unsigned slots, const char *program)
 {
 	size_t bytes = sizeof(struct intent_header) +
-		       slots * (sizeof(struct intent) + sizeof(struct intent_pictures));
+		       slots * (sizeof(struct intent) + sizeof(struct intent_rest));
 	struct intent_header *h;
 	int code = fchmod(fd, 0600) < 0 ? errno : posix_fallocate(fd, 0, (off_t)bytes);
 
@@ -88,7 +88,7 @@ map_file(int fd, unsigned slots, const char *program)
 	own.map = h;
 	own.map_bytes = bytes;
 	own.slots = (struct intent *)(h + 1);
-	own.made = (struct intent_pictures *)(own.slots + slots);
+	own.rest = (struct intent_rest *)(own.slots + slots);
 	h->version = INTENT_FILE_VERSION;
 	h->slot_bytes = sizeof(struct intent);
 	h->slots = slots;
@@ -136,7 +136,7 @@ intent_close(void)
 	free(own.free_slots);
 	own.map = NULL;
 	own.slots = NULL;
-	own.made = NULL;
+	own.rest = NULL;
 	own.free_slots = NULL;
 	own.nfree = own.nkept = 0;
 	own.fd = own.dir = -1;
@@ -171,9 +171,9 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	intent_put(i->key_id, sizeof(i->key_id), key_id);
 	intent_put(i->model, sizeof(i->model), model);
 	intent_put(i->provider, sizeof(i->provider), provider);
-	i->upstream_id[0] = i->request[0] = i->credential[0] = '\0';
+	i->upstream_id[0] = i->credential[0] = '\0';
 	i->task_id[0] = '\0';
-	i->hashed = i->ncame = 0;
+	i->hashed = i->ncame = i->is_asked = 0;
 	atomic_store_explicit(&i->nmade, 0, memory_order_relaxed);
 	atomic_store_explicit(&i->sent, INTENT_SENT, memory_order_relaxed);
 	atomic_store_explicit(&i->stage, INTENT_ACCEPTED, memory_order_release);
@@ -248,13 +248,16 @@ void
 intent_request(struct intent *i, const char *request, const char *credential,
 	       const struct picture *came, unsigned ncame)
 {
-	bool fits = strlen(request) < sizeof(i->request) && ncame <= INTENT_CAME_MAX;
+	struct intent_rest *rest = &own.rest[i - own.slots];
+	bool fits = strlen(request) < sizeof(rest->asked) && ncame <= INTENT_CAME_MAX;
 
 	intent_put(i->credential, sizeof(i->credential), credential);
-	intent_put(i->request, sizeof(i->request), fits ? request : "");
+	if (fits)
+		intent_put(rest->asked, sizeof(rest->asked), request);
+	i->is_asked = fits;
 	i->ncame = fits ? ncame : 0;
 	if (i->ncame)
-		memcpy(i->came, came, ncame * sizeof(*came));
+		memcpy(rest->came, came, ncame * sizeof(*came));
 }
 
 bool
@@ -266,15 +269,15 @@ intent_has_made(const struct intent *i)
 void
 intent_made(struct intent *i, const struct picture *p, const char *request)
 {
-	struct intent_pictures *m = &own.made[i - own.slots];
+	struct intent_rest *rest = &own.rest[i - own.slots];
 	uint32_t n = atomic_load_explicit(&i->nmade, memory_order_relaxed);
 
 	if (n == INTENT_MADE_MAX)
 		return;
 	if (!n)
-		intent_put(m->request, sizeof(m->request),
-			   strlen(request) < sizeof(m->request) ? request : "");
-	m->v[n] = *p;
+		intent_put(rest->made_request, sizeof(rest->made_request),
+			   strlen(request) < sizeof(rest->made_request) ? request : "");
+	rest->made[n] = *p;
 	atomic_store_explicit(&i->nmade, n + 1, memory_order_release);
 }
 

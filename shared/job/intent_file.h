@@ -43,16 +43,18 @@ struct intent {
 	uint32_t hashed;
 	unsigned char hash[INTENT_HASH_BYTES];
 	char credential[12];
-	char request[INTENT_REQUEST_TEXT];
-	_Atomic uint32_t nmade; /* of its struct intent_pictures */
+	/* Of its struct intent_rest: */
+	_Atomic uint32_t nmade;
 	uint32_t ncame;
-	struct picture came[INTENT_CAME_MAX];
+	uint32_t is_asked;
 } __attribute__((aligned(CACHE_LINE)));
 
-/* The pictures of the slot with the same number; no page of theirs is there before the first one. */
-struct intent_pictures {
-	struct picture v[INTENT_MADE_MAX];
-	char request[INTENT_REQUEST_TEXT];
+/* What else is known of the slot with the same number; no page of it is there before something is. */
+struct intent_rest {
+	char asked[INTENT_REQUEST_TEXT];
+	struct picture came[INTENT_CAME_MAX];
+	struct picture made[INTENT_MADE_MAX];
+	char made_request[INTENT_REQUEST_TEXT];
 } __attribute__((aligned(CACHE_LINE)));
 
 /* Is the file that `fd` is still the one under this name? */

@@ -24,21 +24,27 @@ static const char *const stage_names[] = {
 
 /* Where the pictures of slot s are. */
 static off_t
-made_at(const struct intent_header *h, uint32_t s)
+rest_at(const struct intent_header *h, uint32_t s)
 {
 	return (off_t)(sizeof(*h) + h->slots * sizeof(struct intent) +
-		       s * sizeof(struct intent_pictures));
+		       s * sizeof(struct intent_rest));
 }
 
 static void
-add_made(struct intent_pictures *m, uint32_t n, struct intent_lost *l)
+add_rest(const struct intent *i, struct intent_rest *rest, struct intent_lost *l)
 {
-	m->request[sizeof(m->request) - 1] = '\0';
-	l->nmade = n < INTENT_MADE_MAX ? n : INTENT_MADE_MAX;
-	for (unsigned k = 0; k < l->nmade; k++)
-		m->v[k].id[sizeof(m->v[k].id) - 1] = '\0';
-	l->made = m->v;
-	l->made_request = m->request;
+	rest->asked[i->is_asked == 1 ? sizeof(rest->asked) - 1 : 0] = '\0';
+	rest->made_request[sizeof(rest->made_request) - 1] = '\0';
+	for (unsigned k = 0; k < INTENT_CAME_MAX; k++)
+		rest->came[k].id[sizeof(rest->came[k].id) - 1] = '\0';
+	for (unsigned k = 0; k < INTENT_MADE_MAX; k++)
+		rest->made[k].id[sizeof(rest->made[k].id) - 1] = '\0';
+	l->request = rest->asked;
+	l->came = rest->came;
+	l->ncame = i->ncame < INTENT_CAME_MAX ? i->ncame : INTENT_CAME_MAX;
+	l->made = rest->made;
+	l->nmade = i->nmade < INTENT_MADE_MAX ? i->nmade : INTENT_MADE_MAX;
+	l->made_request = rest->made_request;
 }
 
 static void
@@ -55,17 +61,11 @@ make_record(const struct intent_header *h, struct intent *i, uint32_t stage, str
 	i->provider[sizeof(i->provider) - 1] = '\0';
 	i->upstream_id[sizeof(i->upstream_id) - 1] = '\0';
 	i->credential[sizeof(i->credential) - 1] = '\0';
-	i->request[sizeof(i->request) - 1] = '\0';
 	i->task_id[sizeof(i->task_id) - 1] = '\0';
-	for (unsigned k = 0; k < INTENT_CAME_MAX; k++)
-		i->came[k].id[sizeof(i->came[k].id) - 1] = '\0';
 
 	*l = (struct intent_lost){ .hashed = i->hashed == 1,
-				   .request = i->request,
 				   .credential = i->credential,
 				   .task_id = i->task_id,
-				   .came = i->came,
-				   .ncame = i->ncame < INTENT_CAME_MAX ? i->ncame : INTENT_CAME_MAX,
 				   .rest_unsent = i->sent == INTENT_REST_UNSENT,
 				   .answered = stage == INTENT_ANSWERED,
 				   .fence = i->fence };
@@ -107,7 +107,7 @@ recover_slots(int fd, bool *keep, int (*fn)(const struct intent_lost *l, void *a
 		uint32_t stage, none = INTENT_FREE;
 		struct intent_lost l;
 		struct intent i;
-		struct intent_pictures made;
+		struct intent_rest rest;
 
 		if (pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i))
 			break;
@@ -115,9 +115,9 @@ recover_slots(int fd, bool *keep, int (*fn)(const struct intent_lost *l, void *a
 		if (stage == INTENT_FREE || stage >= STAGES)
 			continue;
 		make_record(&h, &i, stage, &l);
-		if (pread(fd, &made, sizeof(made), made_at(&h, s)) != (ssize_t)sizeof(made))
-			i.nmade = 0; /* it was cut short */
-		add_made(&made, i.nmade, &l);
+		if (pread(fd, &rest, sizeof(rest), rest_at(&h, s)) != (ssize_t)sizeof(rest))
+			i.nmade = i.ncame = i.is_asked = 0; /* it was cut short */
+		add_rest(&i, &rest, &l);
 		if (stage == INTENT_TASK && !i.task_id[0])
 			continue;
 		if (fn(&l, arg) < 0) {
