@@ -24,7 +24,8 @@ static struct {
 	struct intent_header *map;
 	struct intent *slots;
 	struct intent_rest *rest;
-	uint32_t nkept; /* slots that wait for their pictures' records */
+	unsigned char *has_rest; /* of each slot: the blocks are there */
+	uint32_t nkept;          /* slots that wait for their pictures' records */
 	size_t map_bytes;
 	uint32_t *free_slots; /* a stack: the slot given back last has warm cache lines */
 	uint32_t nfree;
@@ -69,14 +70,17 @@ make_locked(int dir, const char *program, char *name, size_t size)
 	return -1;
 }
 
-/* Reserves the blocks too: a store to a hole on a full disk would be SIGBUS. */
+/* Reserves the slots' blocks too: a store to a hole on a full disk would be SIGBUS.  The rest's are for rest_of(). */
 static int
 map_file(int fd, unsigned slots, const char *program)
 {
 	size_t bytes = sizeof(struct intent_header) +
 		       slots * (sizeof(struct intent) + sizeof(struct intent_rest));
+	size_t now = sizeof(struct intent_header) + slots * sizeof(struct intent);
 	struct intent_header *h;
-	int code = fchmod(fd, 0600) < 0 ? errno : posix_fallocate(fd, 0, (off_t)bytes);
+	int code = fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)bytes) < 0
+			   ? errno
+			   : posix_fallocate(fd, 0, (off_t)now);
 
 	if (code) {
 		errno = code;
@@ -108,8 +112,10 @@ intent_open(const char *state_dir, const char *program, unsigned slots, struct e
 	if (own.dir < 0)
 		return -1;
 	own.free_slots = calloc(slots, sizeof(*own.free_slots));
+	own.has_rest = calloc(slots, 1);
 	own.fd = make_locked(own.dir, program, own.name, sizeof(own.name));
-	if (!own.free_slots || own.fd < 0 || map_file(own.fd, slots, program) < 0) {
+	if (!own.free_slots || !own.has_rest || own.fd < 0 ||
+	    map_file(own.fd, slots, program) < 0) {
 		(void)run_folder_failed(e, INTENT_FOLDER, "make");
 		if (own.fd >= 0)
 			(void)unlinkat(own.dir, own.name, 0);
@@ -134,6 +140,8 @@ intent_close(void)
 	if (own.dir >= 0)
 		(void)close(own.dir);
 	free(own.free_slots);
+	free(own.has_rest);
+	own.has_rest = NULL;
 	own.map = NULL;
 	own.slots = NULL;
 	own.rest = NULL;
@@ -243,13 +251,26 @@ intent_hash(struct intent *i, const unsigned char hash[INTENT_HASH_BYTES])
 	__atomic_store_n(&i->hashed, 1, __ATOMIC_RELEASE);
 }
 
+/* What else the slot can say; NULL: the disk has no room for it. */
+static struct intent_rest *
+rest_of(const struct intent *i)
+{
+	size_t at = (size_t)(i - own.slots);
+	struct intent_rest *rest = &own.rest[at];
+
+	if (!own.has_rest[at])
+		own.has_rest[at] = !posix_fallocate(own.fd, (off_t)((char *)rest - (char *)own.map),
+						    sizeof(*rest));
+	return own.has_rest[at] ? rest : NULL;
+}
+
 /* Nobody reads it as long as there is no upstream id, which is written with release. */
 void
 intent_request(struct intent *i, const char *request, const char *credential,
 	       const struct picture *came, unsigned ncame)
 {
-	struct intent_rest *rest = &own.rest[i - own.slots];
-	bool fits = strlen(request) < sizeof(rest->asked) && ncame <= INTENT_CAME_MAX;
+	struct intent_rest *rest = rest_of(i);
+	bool fits = rest && strlen(request) < sizeof(rest->asked) && ncame <= INTENT_CAME_MAX;
 
 	intent_put(i->credential, sizeof(i->credential), credential);
 	if (fits)
@@ -269,10 +290,10 @@ intent_has_made(const struct intent *i)
 void
 intent_made(struct intent *i, const struct picture *p, const char *request)
 {
-	struct intent_rest *rest = &own.rest[i - own.slots];
 	uint32_t n = atomic_load_explicit(&i->nmade, memory_order_relaxed);
+	struct intent_rest *rest = n < INTENT_MADE_MAX ? rest_of(i) : NULL;
 
-	if (n == INTENT_MADE_MAX)
+	if (!rest)
 		return;
 	if (!n)
 		intent_put(rest->made_request, sizeof(rest->made_request),
