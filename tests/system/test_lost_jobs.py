@@ -40,7 +40,8 @@ class Door:
 
     def __init__(self, sim):
         where = urllib.parse.urlsplit(sim.base_url)
-        self.behind, self.shut, self.opened = (where.hostname, where.port), threading.Event(), threading.Event()
+        self.behind = (where.hostname, where.port)
+        self.shut, self.holds, self.opened = threading.Event(), threading.Event(), threading.Event()
         self.held, self.listener = [], socket.create_server(("127.0.0.1", 0), backlog=0)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.let_in, daemon=True).start()
@@ -51,8 +52,10 @@ class Door:
                 front, _ = self.listener.accept()
             except OSError:
                 return
-            if self.shut.is_set() and not self.opened.wait(60 * SLOW):
-                return
+            if self.shut.is_set():
+                self.holds.set()
+                if not self.opened.wait(60 * SLOW):
+                    return
             threading.Thread(target=self.pass_through, args=(front,), daemon=True).start()
 
     def pass_through(self, front):
@@ -76,7 +79,9 @@ class Door:
                         return
 
     def fill(self):
-        """Until a connection is not made any more: one is taken and held, the others wait."""
+        """One connection is taken and held; then until none is made any more."""
+        self.held.append(socket.create_connection(self.listener.getsockname()))
+        self.holds.wait(60 * SLOW)
         try:
             while True:
                 self.held.append(socket.create_connection(self.listener.getsockname(), timeout=0.5))
