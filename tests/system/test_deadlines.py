@@ -428,6 +428,13 @@ def ask_until(easel, end):
     return answers
 
 
+def all_are_up(easel):
+    """Two workers of each program, with their threads: they have all the files that they need."""
+    processes = easel.named("handlers/")
+    up = [p for p in processes if p.parent != easel.process.pid]
+    return len(up) == 2 * (len(processes) - len(up)) and all(len(os.listdir(f"/proc/{p.pid}/task")) > 1 for p in up)
+
+
 @root_only
 def test_a_state_without_any_room_is_survived(start_easel, sim):
     """Database, counters, limits and pictures on one full disk; a worker dies while it is full."""
@@ -438,8 +445,7 @@ def test_a_state_without_any_room_is_survived(start_easel, sim):
             easel.make_key()
             easel.start()
             assert easel.generate().status == 200
-            wait_until(lambda: len(up := workers(easel)) == 2 and all(
-                len(os.listdir(f"/proc/{p.pid}/task")) > 1 for p in up), 10, "both workers are up")
+            wait_until(lambda: all_are_up(easel), 20, "the workers of all programs are up")
             deaths = easel.log().count("was ended by signal")
             filler = fill(easel.state)
             time.sleep(0.2)  # what the disk said is believed for a tenth of a second
