@@ -159,6 +159,7 @@ serve_fastcgi(const struct app *app, const struct config *c, int listen_fd)
 	struct frame f = { .app = app, .config = c, .process = config_process(c, app->name) };
 	struct err e;
 
+	prefork_hold_signals();
 	if (app->work)
 		f.process.idle_exit_ms = 0; /* it would wait for a connection then */
 	if (parent_is_lighttpd())

@@ -89,7 +89,12 @@ int work_run(struct frame *f, int parent_pipe);
 /* stand_in.c: answers with *why, for some seconds, what no other worker takes. */
 void stand_in_run(struct frame *f, int listen_fd, const struct err *why);
 
-/* prefork.c: keeps f->process.workers workers alive, each running pool_run().  The exit status. */
+/*
+ * prefork.c: prefork_run() keeps f->process.workers workers alive, each running pool_run(); the exit
+ * status.  Before it, and before anything else takes an interest in signals (libfcgi catches SIGTERM and
+ * would keep it to itself), prefork_hold_signals() lets those that end a program wait for it.
+ */
+void prefork_hold_signals(void);
 int prefork_run(struct frame *f, int listen_fd);
 
 #endif

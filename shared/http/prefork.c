@@ -303,6 +303,17 @@ stop(int sig)
 	}
 }
 
+void
+prefork_hold_signals(void)
+{
+	(void)sigemptyset(&parent.signals);
+	(void)sigaddset(&parent.signals, SIGTERM);
+	(void)sigaddset(&parent.signals, SIGINT);
+	(void)sigaddset(&parent.signals, SIGQUIT);
+	(void)sigaddset(&parent.signals, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &parent.signals, NULL);
+}
+
 int
 prefork_run(struct frame *f, int listen_fd)
 {
@@ -313,12 +324,6 @@ prefork_run(struct frame *f, int listen_fd)
 	parent.config = f->config;
 	parent.pid = getpid();
 	parent.listen_fd = listen_fd;
-	(void)sigemptyset(&parent.signals);
-	(void)sigaddset(&parent.signals, SIGTERM);
-	(void)sigaddset(&parent.signals, SIGINT);
-	(void)sigaddset(&parent.signals, SIGQUIT);
-	(void)sigaddset(&parent.signals, SIGCHLD);
-	(void)sigprocmask(SIG_BLOCK, &parent.signals, NULL);
 	parent.signal_fd = signalfd(-1, &parent.signals, SFD_CLOEXEC);
 	if (parent.signal_fd < 0)
 		return 1;
