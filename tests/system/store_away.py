@@ -1,4 +1,4 @@
-"""A store that goes away and comes back: test_store_away.py, test_store_away_after.py."""
+"""A store that goes away and comes back: test_store_away*.py."""
 import contextlib
 import http.client
 import itertools
