@@ -57,9 +57,13 @@ if [ "$MODE" = ws ]; then
 	is_error "an aspect ratio that is none" 400 invalid_value aspect_ratio
 fi
 
-echo "# a deadline that is too short for any picture"
+echo "# a deadline that is too short for nearly any picture"
 call POST $path --header 'Content-Type: application/json' --header 'x-easel-deadline: 1ms' \
 	--data-binary "{\"model\":$model,\"prompt\":$prompt}"
-is_error "1 ms" 504 deadline_exceeded
+if [ "$status" = 200 ]; then # from a provider beside us it may come in time all the same
+	url_is_ours "1 ms" "$(json_get url)"
+else
+	is_error "1 ms" 504 deadline_exceeded
+fi
 
 done_testing
