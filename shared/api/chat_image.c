@@ -254,7 +254,6 @@ run(struct chat *c, struct err *e)
 	rc = c->rq->stream ? stream(c, e) : plain(c, e);
 	if (rc < 0 && c->job->call.nimages && !c->sse.begun && e->kind != ERR_GONE)
 		rc = answer_incomplete(c, e);
-	image_call_done(&c->job->call);
 	return rc;
 }
 
@@ -265,13 +264,14 @@ chat_image(struct request *r, struct image_engine *g, const struct chat_request 
 	__attribute__((cleanup(chat_turn_done))) struct chat_turn turn = { 0 };
 	AUTO(chat_sources) sources = { 0 };
 	struct image_request image;
-	struct image_job job = { .rq = &image,
-				 .asked = model,
-				 .request_id = request_id(r),
-				 .key_id = request_principal(r)->id,
-				 .deadline = *request_deadline(r),
-				 .budget_ms = request_budget_ms(r),
-				 .ledger = request_ledger(r) };
+	AUTO(image_job)
+	job = { .rq = &image,
+		.asked = model,
+		.request_id = request_id(r),
+		.key_id = request_principal(r)->id,
+		.deadline = *request_deadline(r),
+		.budget_ms = request_budget_ms(r),
+		.ledger = request_ledger(r) };
 	struct image_wait wait = { .r = r, .g = g, .job = &job, .body = body, .chat = true };
 	struct chat c = { .r = r,
 			  .g = g,

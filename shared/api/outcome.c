@@ -66,8 +66,9 @@ outcome_error(const json_t *outcome, int *status)
 static void
 read_receipt(const json_t *o, struct receipt *r)
 {
-	size_t n = strlen(r->unknown);
+	char unknown[RECEIPT_UNKNOWN] = "";
 	const char *name;
+	size_t n = 0;
 	json_t *v;
 
 	json_object_foreach((json_t *)o, name, v)
@@ -81,10 +82,11 @@ read_receipt(const json_t *o, struct receipt *r)
 			continue;
 		if (p < PARAM__MAX)
 			receipt_note(r, (enum image_param)p, "%s", note);
-		else if (n + strlen(name) + 3 < sizeof(r->unknown))
-			n += (size_t)snprintf(r->unknown + n, sizeof(r->unknown) - n, "%s%s",
+		else if (n + strlen(name) + 3 < sizeof(unknown))
+			n += (size_t)snprintf(unknown + n, sizeof(unknown) - n, "%s%s",
 					      n ? ", " : "", name);
 	}
+	receipt_unknown(r, unknown);
 }
 
 static void

@@ -200,7 +200,7 @@ task_add(struct request *r, struct image_engine *g, struct store *store,
 {
 	AUTO(edit) ed = { .body = json_incref(wish->body) };
 	AUTO(task_repeat) repeat = { 0 };
-	struct image_job job = { .rq = &ed.rq, .asked = wish->model };
+	AUTO(image_job) job = { .rq = &ed.rq, .asked = wish->model };
 	bool found;
 
 	*t = (struct task_record){ 0 };

@@ -248,7 +248,7 @@ task_run(struct task_env *env, struct task_record *t, enum task_found found)
 	}
 	if (!r->lost)
 		task_partial_remove(env->g->config->state_dir, r->progress);
-	image_call_done(&r->job.call);
+	image_job_done(&r->job);
 	task_way_done(r);
 	free(r);
 }

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 
 #define PAGE_BYTES 4096
-#define KEPT_BYTES 512 /* below the frame: the red zone and what the system call itself needs */
+#define KEPT_BYTES 256 /* below the frame: the red zone and what the system call itself needs */
 
 /*
  * noinline: its own frame must be the lowest that is in use.  AddressSanitizer keeps its own books of

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "files/imaging.h"
@@ -153,7 +154,7 @@ check_against_model(const struct image_request *rq, struct receipt *receipt,
 		if ((rq->given & PARAM_BIT(p)) && strcmp(fate, "kept") != 0)
 			receipt_note(receipt, (enum image_param)p, "%s", fate);
 	}
-	(void)snprintf(receipt->unknown, sizeof(receipt->unknown), "%s", rq->unknown);
+	receipt_unknown(receipt, rq->unknown);
 	return 0;
 }
 
@@ -185,18 +186,20 @@ convert(struct image_engine *g, struct image_job *job, struct err *e)
 }
 
 /* What the model cannot do is refused before anything is bought; else it is the job's model now. */
-__attribute__((noinline)) static int /* its receipt must not lie on a stack that waits */
+static int
 choose_model(struct image_engine *g, struct image_job *job, const struct model_conf *m,
 	     struct err *e)
 {
 	const struct provider_driver *driver = provider_driver_of(m);
-	struct receipt receipt = { 0 };
+	AUTO(receipt) receipt = { 0 };
 
 	if (check_against_model(job->rq, &receipt, driver->caps(m->upstream_model), e) < 0 ||
 	    filestore_room(g->files, job->rq->n, e) < 0)
 		return -1;
 	job->model = m;
+	receipt_done(&job->receipt);
 	job->receipt = receipt;
+	receipt.words = NULL;
 	return 0;
 }
 
@@ -244,6 +247,13 @@ account_for(const struct image_job *job, struct err *e)
 	(void)snprintf(e->expected, sizeof(e->expected), "%u", job->rq->n);
 	(void)snprintf(e->found, sizeof(e->found), "%u", came);
 	return -1;
+}
+
+void
+image_job_done(struct image_job *job)
+{
+	image_call_done(&job->call);
+	receipt_done(&job->receipt);
 }
 
 int

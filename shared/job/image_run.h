@@ -89,6 +89,9 @@ struct image_job {
 	struct intent *intent;
 };
 
+/* Frees what it was filled with; the intent is the caller's to give back. */
+void image_job_done(struct image_job *job);
+
 /*
  * Would image_run() take it?  The model is found, what it cannot do is refused, and there is room; nothing
  * is asked of a provider.  Sets job->asked.  0, or -1 with *e.

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_text.h"
@@ -9,13 +10,55 @@
 
 #define ARROW "→"
 
+struct receipt_words {
+	char note[PARAM__MAX][RECEIPT_NOTE];
+	char unknown[RECEIPT_UNKNOWN];
+};
+
+void
+receipt_done(struct receipt *r)
+{
+	free(r->words);
+	r->words = NULL;
+}
+
+static bool
+may_write(struct receipt *r)
+{
+	if (!r->words)
+		r->words = calloc(1, sizeof(*r->words));
+	return r->words != NULL;
+}
+
+const char *
+receipt_of(const struct receipt *r, enum image_param p)
+{
+	return r->words ? r->words->note[p] : "";
+}
+
+void
+receipt_unknown(struct receipt *r, const char *names)
+{
+	if ((r->words || *names) && may_write(r))
+		(void)snprintf(r->words->unknown, sizeof(r->words->unknown), "%s", names);
+}
+
+static const char *
+unknown(const struct receipt *r)
+{
+	return r->words ? r->words->unknown : "";
+}
+
 void
 receipt_note(struct receipt *r, enum image_param p, const char *fmt, ...)
 {
-	char *note = r->note[p];
+	char *note;
 	va_list ap;
 	int n;
 
+	if (!may_write(r))
+		return;
+	note = r->words->note[p];
 	va_start(ap, fmt);
 	n = vsnprintf(note, RECEIPT_NOTE, fmt, ap);
 	va_end(ap);
@@ -57,13 +100,14 @@ void
 receipt_text(const struct receipt *r, char *out, size_t size)
 {
 	struct out o = { out, 0, size };
-	const char *name = r->unknown;
+	const char *name = unknown(r);
 
 	out[0] = '\0';
 	for (int p = 0; p < PARAM__MAX; p++)
-		if (r->note[p][0])
+		if (*receipt_of(r, (enum image_param)p))
 			add(&o, image_param_name((enum image_param)p),
-			    strlen(image_param_name((enum image_param)p)), r->note[p]);
+			    strlen(image_param_name((enum image_param)p)),
+			    receipt_of(r, (enum image_param)p));
 	while (*name) {
 		size_t n = strcspn(name, ",");
 
@@ -77,10 +121,10 @@ json_t *
 receipt_json(const struct receipt *r)
 {
 	json_t *o = json_object();
-	const char *name = r->unknown;
+	const char *name = unknown(r);
 
 	for (int p = 0; p < PARAM__MAX; p++) {
-		const char *note = r->note[p];
+		const char *note = receipt_of(r, (enum image_param)p);
 
 		if (*note)
 			(void)json_object_set_new(o, image_param_name((enum image_param)p),
@@ -103,9 +147,9 @@ static bool
 is_empty(const struct receipt *r)
 {
 	for (int p = 0; p < PARAM__MAX; p++)
-		if (r->note[p][0])
+		if (*receipt_of(r, (enum image_param)p))
 			return false;
-	return !r->unknown[0];
+	return !*unknown(r);
 }
 
 int

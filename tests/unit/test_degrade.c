@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "job/degrade.h"
 #include "job/image_run.h"
 #include "job/usual_time.h"
@@ -40,7 +41,7 @@ expect_steps(const char *const *list, const struct image_request *rq, const char
 {
 	char *steps[STEPS_MAX], found[256] = "", receipt_words[256] = "";
 	struct model_conf m = { .id = (char *)(uintptr_t) "m", .degrade = { steps, 0 } };
-	struct receipt receipt = { 0 };
+	AUTO(receipt) receipt = { 0 };
 	struct degrade d;
 	const char *step;
 
@@ -95,7 +96,7 @@ what_is_asked_for_is_less_and_the_rest_stays(void **state)
 	char *steps[] = { (char *)(uintptr_t) "quality=low", (char *)(uintptr_t) "size=512x256",
 			  (char *)(uintptr_t) "steps=7" };
 	struct model_conf m = { .id = (char *)(uintptr_t) "m", .degrade = { steps, 3 } };
-	struct receipt receipt = { 0 };
+	AUTO(receipt) receipt = { 0 };
 	struct degrade d;
 
 	(void)state;

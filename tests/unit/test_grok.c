@@ -126,7 +126,8 @@ sizes_become_the_nearest_ratio_and_the_receipt_says_so(void **state)
 		struct image_request rq = { .width = rows[i].width,
 					    .height = rows[i].height,
 					    .aspect_ratio = rows[i].asked };
-		struct receipt receipt = { 0 }, other = { 0 };
+		AUTO(receipt) receipt = { 0 };
+		AUTO(receipt) other = { 0 };
 		struct image_call call = { .rq = &rq, .receipt = &receipt };
 		const char *ratio;
 		struct err e;
@@ -135,8 +136,8 @@ sizes_become_the_nearest_ratio_and_the_receipt_says_so(void **state)
 			   (rq.aspect_ratio ? PARAM_BIT(PARAM_ASPECT_RATIO) : 0);
 		assert_int_equal(grok_ratio(&call, grok_ws_ratios, "2:3", &ratio, &e), 0);
 		assert_string_equal(ratio, rows[i].ws);
-		assert_string_equal(receipt.note[PARAM_SIZE], rows[i].size);
-		assert_string_equal(receipt.note[PARAM_ASPECT_RATIO], rows[i].aspect);
+		assert_string_equal(receipt_of(&receipt, PARAM_SIZE), rows[i].size);
+		assert_string_equal(receipt_of(&receipt, PARAM_ASPECT_RATIO), rows[i].aspect);
 		call.receipt = &other;
 		assert_int_equal(grok_ratio(&call, grok_official_ratios, NULL, &ratio, &e), 0);
 		if (!rows[i].official)
@@ -151,7 +152,7 @@ what_is_no_ratio_is_refused(void **state)
 {
 	struct image_request rq = { .aspect_ratio = "wide",
 				    .given = PARAM_BIT(PARAM_ASPECT_RATIO) };
-	struct receipt receipt = { 0 };
+	AUTO(receipt) receipt = { 0 };
 	struct image_call call = { .rq = &rq, .receipt = &receipt };
 	const char *ratio;
 	struct err e;

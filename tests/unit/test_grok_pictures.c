@@ -101,6 +101,7 @@ box_free(struct box *b)
 	for (unsigned i = 0; i < b->call.nimages; i++)
 		filestore_remove(files, &b->call.images[i]);
 	image_call_done(&b->call);
+	receipt_done(&b->receipt);
 	free(b);
 	assert_int_equal(files_stored(), 0);
 }

@@ -248,6 +248,7 @@ attempt_done(struct attempt *t)
 {
 	for (unsigned i = 0; i < t->call.nimages; i++)
 		filestore_remove(files, &t->call.images[i]);
+	receipt_done(&t->receipt);
 	/* Nothing but what the call answered with was left behind. */
 	assert_int_equal(files_stored(), 0);
 }
@@ -514,7 +515,7 @@ auto_is_the_models_own_size(void **state)
 	expect_pictures(&t, 1, "");
 	body = sent(&s, 0);
 	assert_null(json_object_get(body, "size"));
-	assert_string_equal(t.receipt.note[PARAM_SIZE], "=the model's default");
+	assert_string_equal(receipt_of(&t.receipt, PARAM_SIZE), "=the model's default");
 }
 
 static void
@@ -986,8 +987,9 @@ several_pictures_are_several_tasks_one_after_the_other(void **state)
 	START(&s, steps);
 	attempt_run(&t, &s, QWEN, 10000);
 	expect_pictures(&t, 3, "");
-	assert_string_equal(t.receipt.note[PARAM_N], "=3 tasks");
-	assert_string_equal(t.receipt.note[PARAM_SEED], "=2147483647, one more for each picture");
+	assert_string_equal(receipt_of(&t.receipt, PARAM_N), "=3 tasks");
+	assert_string_equal(receipt_of(&t.receipt, PARAM_SEED),
+			    "=2147483647, one more for each picture");
 	for (int i = 0; i < 3; i++) {
 		json_auto_t *body = sent(&s, submissions[i]);
 		static const json_int_t seeds[] = { 2147483647, 0, 1 };

@@ -277,8 +277,15 @@ struct wanted {
 };
 
 static void
+wanted_done(struct wanted *w)
+{
+	receipt_done(&w->receipt);
+}
+
+static void
 wanted_init(struct wanted *w, const char *model)
 {
+	wanted_done(w);
 	*w = (struct wanted){ .rq = { .prompt = "1girl, cat ears",
 				      .negative_prompt = "lowres",
 				      .n = 1,
@@ -330,7 +337,7 @@ assert_json(json_t *got, const char *expected)
 static void
 a_body_of_v3_says_everything(void **state)
 {
-	struct wanted w;
+	AUTO(wanted) w = { 0 };
 
 	(void)state;
 	wanted_init(&w, "nai-v3");
@@ -347,7 +354,7 @@ a_body_of_v3_says_everything(void **state)
 static void
 a_body_of_v4_has_its_prompts_as_objects_too(void **state)
 {
-	struct wanted w;
+	AUTO(wanted) w = { 0 };
 
 	(void)state;
 	wanted_init(&w, "nai-diffusion-4-full");
@@ -364,7 +371,7 @@ a_body_of_v4_has_its_prompts_as_objects_too(void **state)
 		"\"char_captions\":[]},\"use_coords\":false,\"use_order\":true},"
 		"\"v4_negative_prompt\":{\"caption\":{\"base_caption\":\"lowres\","
 		"\"char_captions\":[]},\"legacy_uc\":false}}}");
-	assert_string_equal(w.receipt.note[PARAM_QUALITY], "→quality tags");
+	assert_string_equal(receipt_of(&w.receipt, PARAM_QUALITY), "→quality tags");
 }
 
 static json_t *
@@ -390,7 +397,7 @@ values_are_brought_into_range(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct wanted w;
+		AUTO(wanted) w = { 0 };
 		json_t *o;
 
 		wanted_init(&w, "nai-diffusion-3");
@@ -401,8 +408,9 @@ values_are_brought_into_range(void **state)
 		assert_int_equal(json_integer_value(parameter(o, "seed")), rows[i].sent_seed);
 		assert_int_equal(json_integer_value(parameter(o, "steps")), rows[i].sent_steps);
 		assert_true(json_number_value(parameter(o, "scale")) == rows[i].sent_scale);
-		assert_int_equal(w.receipt.note[PARAM_STEPS][0] != '\0', rows[i].steps > 50);
-		assert_int_equal(w.receipt.note[PARAM_GUIDANCE][0] != '\0', rows[i].guidance > 10);
+		assert_int_equal(*receipt_of(&w.receipt, PARAM_STEPS) != '\0', rows[i].steps > 50);
+		assert_int_equal(*receipt_of(&w.receipt, PARAM_GUIDANCE) != '\0',
+				 rows[i].guidance > 10);
 		json_decref(o);
 	}
 }
@@ -410,7 +418,7 @@ values_are_brought_into_range(void **state)
 static void
 each_picture_has_a_seed_of_its_own(void **state)
 {
-	struct wanted w;
+	AUTO(wanted) w = { 0 };
 
 	(void)state;
 	wanted_init(&w, "nai-diffusion-3");
@@ -423,13 +431,13 @@ each_picture_has_a_seed_of_its_own(void **state)
 		assert_int_equal(json_integer_value(parameter(o, "seed")), seeds[i]);
 		json_decref(o);
 	}
-	assert_string_equal(w.receipt.note[PARAM_N], "=3 requests");
+	assert_string_equal(receipt_of(&w.receipt, PARAM_N), "=3 requests");
 }
 
 static void
 smea_is_only_of_v3(void **state)
 {
-	struct wanted w;
+	AUTO(wanted) w = { 0 };
 	struct err e;
 	json_t *o;
 
@@ -438,7 +446,7 @@ smea_is_only_of_v3(void **state)
 	w.rq.sampler = "nai_smea";
 	o = body_of(&w, 0);
 	assert_true(json_is_true(parameter(o, "sm")) && json_is_false(parameter(o, "sm_dyn")));
-	assert_string_equal(w.receipt.note[PARAM_SAMPLER], "=k_euler_ancestral with SMEA");
+	assert_string_equal(receipt_of(&w.receipt, PARAM_SAMPLER), "=k_euler_ancestral with SMEA");
 	json_decref(o);
 	wanted_init(&w, "nai-diffusion-4-full");
 	w.rq.sampler = "nai_smea";
@@ -450,7 +458,7 @@ smea_is_only_of_v3(void **state)
 static void
 a_prompt_of_any_text_stays_one_string(void **state)
 {
-	struct wanted w;
+	AUTO(wanted) w = { 0 };
 	json_t *o;
 
 	(void)state;

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "base/cleanup.h"
 #include "base/base64.h"
 #include "base/deadline.h"
 #include "net/upstream.h"
@@ -129,6 +130,12 @@ on_partial(void *self, unsigned image, const struct source *so_far)
 }
 
 static void
+seen_done(struct seen *c)
+{
+	receipt_done(&c->receipt);
+}
+
+static void
 seen_init(struct seen *c, struct script *s, const char *model)
 {
 	*c = (struct seen){ .rq = { .prompt = "1girl",
@@ -233,7 +240,7 @@ a_picture_from_another_has_the_size_it_is_sent_in(void **state)
 	answer_json(&s);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct source from = source_made(rows[i].w, rows[i].h, 2, slope);
-		struct seen c;
+		AUTO(seen) c = { 0 };
 		struct pixels p;
 
 		seen_init(&c, &s, i % 2 ? "nai-diffusion-3" : "nai-diffusion-4-5-full");
@@ -274,7 +281,7 @@ strength_and_noise_are_kept_within_their_range(void **state)
 	script_start(&s);
 	answer_json(&s);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct seen c;
+		AUTO(seen) c = { 0 };
 
 		seen_init(&c, &s, "nai-diffusion-3");
 		c.rq.sources = &from;
@@ -285,7 +292,7 @@ strength_and_noise_are_kept_within_their_range(void **state)
 		assert_int_equal(generate(&c), 0);
 		assert_true(number(&s, "strength") == rows[i].sent_strength);
 		assert_true(number(&s, "noise") == rows[i].sent_noise);
-		assert_int_equal(c.receipt.note[PARAM_STRENGTH][0] != '\0', i > 0);
+		assert_int_equal(*receipt_of(&c.receipt, PARAM_STRENGTH) != '\0', i > 0);
 	}
 	source_done(&from);
 	script_stop(&s);
@@ -296,7 +303,7 @@ a_mask_goes_to_the_model_that_fills_masks(void **state)
 {
 	struct source from = source_made(128, 64, 6, quarter);
 	struct script s;
-	struct seen c;
+	AUTO(seen) c = { 0 };
 	struct pixels p;
 
 	(void)state;
@@ -332,7 +339,7 @@ a_mask_without_transparency_buys_nothing(void **state)
 {
 	struct source from = source_made(64, 64, 2, slope);
 	struct script s;
-	struct seen c;
+	AUTO(seen) c = { 0 };
 
 	(void)state;
 	script_start(&s);
@@ -412,7 +419,7 @@ previews_are_handed_on_and_the_last_picture_is_stored_as_it_came(void **state)
 				  backwards);
 		add_frame(&s.answer, "final", 28, last.p, last.len, backwards);
 		for (int want = 0; want <= 3; want++) {
-			struct seen c;
+			AUTO(seen) c = { 0 };
 			struct buf got;
 
 			s.piece = want == 1 ? 1000 : want == 2 ? 7 : 1 << 20;
@@ -454,7 +461,7 @@ a_stream_that_fails_may_have_been_billed(void **state)
 	(void)state;
 	script_start(&s);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
-		struct seen c;
+		AUTO(seen) c = { 0 };
 
 		buf_clear(&s.answer);
 		add_frame(&s.answer, "intermediate", 20, i == 1 ? "no picture" : preview.p,
@@ -492,7 +499,7 @@ static void
 a_token_is_trimmed(void **state)
 {
 	struct script s;
-	struct seen c;
+	AUTO(seen) c = { 0 };
 
 	(void)state;
 	script_start(&s);
@@ -509,7 +516,7 @@ static void
 a_given_token_that_is_refused_is_refused(void **state)
 {
 	struct script s;
-	struct seen c;
+	AUTO(seen) c = { 0 };
 
 	(void)state;
 	script_start(&s);
@@ -537,7 +544,7 @@ each_account_has_a_login_of_its_own(void **state)
 	script_start(&s);
 	answer_json(&s);
 	for (size_t i = 0; i < 4; i++) {
-		struct seen c;
+		AUTO(seen) c = { 0 };
 
 		seen_init(&c, &s, "nai-diffusion-3");
 		c.call.credential = rows[i][0];
@@ -561,7 +568,7 @@ a_cached_login_that_is_refused_is_renewed_once(void **state)
 	script_start(&s);
 	answer_json(&s);
 	for (int i = 0; i < 3; i++) {
-		struct seen c;
+		AUTO(seen) c = { 0 };
 
 		seen_init(&c, &s, "nai-diffusion-3");
 		c.call.credential = "user@example.com";
@@ -587,7 +594,7 @@ more_accounts_than_there_is_room_for_push_out_the_oldest(void **state)
 	answer_json(&s);
 	for (int i = 0; i <= NOVELAI_ACCOUNTS; i++) {
 		char email[32];
-		struct seen c;
+		AUTO(seen) c = { 0 };
 
 		(void)snprintf(email, sizeof(email), "user%d@example.com",
 			       i == NOVELAI_ACCOUNTS ? 0
@@ -611,7 +618,7 @@ what_a_refused_login_said_is_not_quoted(void **state)
 	script_start(&s);
 	s.login = "{\"statusCode\":401,\"message\":\"no: user@example.com hunter2-secret\"}";
 	for (int i = 0; i < 3; i++) {
-		struct seen c;
+		AUTO(seen) c = { 0 };
 
 		seen_init(&c, &s, "nai-diffusion-3");
 		c.call.credential = "user@example.com";

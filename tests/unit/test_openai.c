@@ -179,6 +179,7 @@ attempt_done(struct attempt *t)
 	for (unsigned i = 0; i < t->call.nimages; i++)
 		filestore_remove(files, &t->call.images[i]);
 	image_call_done(&t->call);
+	receipt_done(&t->receipt);
 	/* Nothing but what the call answered with was left behind. */
 	assert_int_equal(files_stored(), 0);
 }
@@ -317,7 +318,7 @@ each_model_is_asked_in_its_own_words(void **state)
 		assert_non_null(strstr(s.requests[0], "POST /v1/images/generations HTTP/1.1\r\n"));
 		assert_non_null(strstr(s.requests[0], "\r\nAuthorization: Bearer " KEY "\r\n"));
 		assert_non_null(strstr(s.requests[0], "\r\nContent-Type: application/json\r\n"));
-		assert_string_equal(t.receipt.note[PARAM_RESPONSE_FORMAT], "served-here");
+		assert_string_equal(receipt_of(&t.receipt, PARAM_RESPONSE_FORMAT), "served-here");
 		assert_string_equal(t.stages, "provider.submit ");
 	}
 }
@@ -340,7 +341,7 @@ what_was_not_given_is_not_sent(void **state)
 		expect_pictures(&t, 1);
 		body = sent(&s, 0);
 		assert_int_equal(json_object_size(body), 2);
-		assert_string_equal(t.receipt.note[PARAM_RESPONSE_FORMAT], "");
+		assert_string_equal(receipt_of(&t.receipt, PARAM_RESPONSE_FORMAT), "");
 	}
 }
 
@@ -371,7 +372,7 @@ auto_size_is_passed_on_where_it_is_known(void **state)
 		body = sent(&s, 0);
 		size = json_string_value(json_object_get(body, "size"));
 		assert_string_equal(size ? size : "-", rows[i].size ? rows[i].size : "-");
-		assert_string_equal(t.receipt.note[PARAM_SIZE], rows[i].note);
+		assert_string_equal(receipt_of(&t.receipt, PARAM_SIZE), rows[i].note);
 	}
 }
 
@@ -518,7 +519,7 @@ a_model_that_makes_one_at_a_time_is_asked_several_times(void **state)
 	script_start(&s);
 	attempt_run(&t, &s, "dall-e-3", 10000);
 	expect_pictures(&t, 3);
-	assert_string_equal(t.receipt.note[PARAM_N], "=3 calls");
+	assert_string_equal(receipt_of(&t.receipt, PARAM_N), "=3 calls");
 	assert_string_equal(t.call.revised_prompt[2], "r2");
 	assert_int_equal(t.call.usage_total, 6);
 	for (int i = 0; i < 3; i++) {

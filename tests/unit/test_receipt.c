@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "provider/receipt.h"
 
 static void
 an_empty_receipt_says_nothing(void **state)
 {
-	struct receipt r = { 0 };
+	AUTO(receipt) r = { 0 };
 	char out[64] = "x";
 
 	(void)state;
@@ -22,7 +23,7 @@ an_empty_receipt_says_nothing(void **state)
 static void
 notes_stand_in_the_order_of_the_parameters(void **state)
 {
-	struct receipt r = { 0 };
+	AUTO(receipt) r = { 0 };
 	char out[256];
 
 	(void)state;
@@ -38,7 +39,7 @@ notes_stand_in_the_order_of_the_parameters(void **state)
 static void
 the_later_word_replaces_the_earlier(void **state)
 {
-	struct receipt r = { 0 };
+	AUTO(receipt) r = { 0 };
 	char out[64];
 
 	(void)state;
@@ -54,10 +55,11 @@ the_later_word_replaces_the_earlier(void **state)
 static void
 unknown_parameters_are_dropped_one_by_one(void **state)
 {
-	struct receipt r = { .unknown = "watermark, loras" };
+	AUTO(receipt) r = { 0 };
 	char out[64];
 
 	(void)state;
+	receipt_unknown(&r, "watermark, loras");
 	receipt_text(&r, out, sizeof(out));
 	assert_string_equal(out, "watermark=dropped; loras=dropped");
 }
@@ -65,10 +67,11 @@ unknown_parameters_are_dropped_one_by_one(void **state)
 static void
 nothing_in_a_name_can_break_the_header(void **state)
 {
-	struct receipt r = { .unknown = "a\r\nX-Evil: 1; b" };
+	AUTO(receipt) r = { 0 };
 	char out[128];
 
 	(void)state;
+	receipt_unknown(&r, "a\r\nX-Evil: 1; b");
 	receipt_text(&r, out, sizeof(out));
 	assert_string_equal(out, "a??X-Evil: 1? b=dropped");
 }
@@ -76,10 +79,11 @@ nothing_in_a_name_can_break_the_header(void **state)
 static void
 what_does_not_fit_is_left_out_whole(void **state)
 {
-	struct receipt r = { .unknown = "long_name_one, b, c" };
+	AUTO(receipt) r = { 0 };
 	char out[21];
 
 	(void)state;
+	receipt_unknown(&r, "long_name_one, b, c");
 	receipt_text(&r, out, sizeof(out));
 	assert_string_equal(out, "b=dropped; c=dropped");
 }
@@ -87,16 +91,16 @@ what_does_not_fit_is_left_out_whole(void **state)
 static void
 a_long_note_is_cut_at_a_character(void **state)
 {
-	struct receipt r = { 0 };
+	AUTO(receipt) r = { 0 };
 	char text[200] = "";
 
 	(void)state;
 	for (int i = 0; i < 40; i++)
 		memcpy(text + i * 3, "熊", 4);
 	receipt_note(&r, PARAM_SIZE, "%s", text);
-	assert_int_equal(strlen(r.note[PARAM_SIZE]), 63);
+	assert_int_equal(strlen(receipt_of(&r, PARAM_SIZE)), 63);
 	receipt_note(&r, PARAM_SIZE, "x%s", text);
-	assert_int_equal(strlen(r.note[PARAM_SIZE]), 61);
+	assert_int_equal(strlen(receipt_of(&r, PARAM_SIZE)), 61);
 }
 
 static void
