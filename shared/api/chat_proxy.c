@@ -287,7 +287,7 @@ attempt(struct proxying *x, unsigned k, struct err *e)
 	struct upstream_body receiver = {
 		.begin = on_begin, .data = on_data, .self = &p, .caught_up = on_caught_up
 	};
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { m->provider, x->turn.keys[k], &head };
 	const struct chat_call call = { .provider = m->provider_conf,
 					.credential = x->turn.keys[k],

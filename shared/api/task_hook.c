@@ -93,7 +93,7 @@ post(const struct task_record *t, const char *url, const char *body, int *status
 	int64_t now = (int64_t)time(NULL);
 	struct deadline d = deadline_in_ms(SEND_MS);
 	struct ledger ledger = { 0 };
-	struct upstream_head head = { 0 };
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_req rq = { .method = "POST",
 				   .url = url,
 				   .headers = headers,

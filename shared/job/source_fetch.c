@@ -8,7 +8,6 @@
 #include "net/upstream.h"
 
 #define REDIRECTS_MAX 3
-#define URL_MAX       2048
 #define SCHEME_MAX    32 /* "chrome-extension" and its like; longer is no scheme but text */
 
 struct fetch {
@@ -59,15 +58,15 @@ get(struct fetch *f, const char *url, struct upstream_head *head, const struct d
 	rc = upstream_call(&rq, &body, head, d, ledger, e);
 	ledger->us[LEDGER_STORE] += f->store_us;
 	ledger->us[LEDGER_FETCH] -= f->store_us;
-	return rc < 0 && f->not_ok && head->location[0] ? 0 : rc;
+	return rc < 0 && f->not_ok && head->location ? 0 : rc;
 }
 
 static int
 get_following(struct fetch *f, const char *url, const struct deadline *d, struct ledger *ledger,
 	      struct err *e)
 {
-	struct upstream_head head;
-	char at[URL_MAX];
+	AUTO(upstream_head) head = { 0 };
+	char at[UPSTREAM_URL_BYTES];
 
 	for (int hop = 0; hop <= REDIRECTS_MAX; hop++) {
 		if (get(f, url, &head, d, ledger, e) < 0)
@@ -145,9 +144,9 @@ source_fetch(struct filestore *fs, const char *url, const char *param, struct so
 
 	if (!has_scheme(url) || !strncasecmp(url, "data:", 5))
 		return source_from_text(fs, url, strlen(url), param, out, e);
-	if (strlen(url) >= URL_MAX) {
+	if (strlen(url) >= UPSTREAM_URL_BYTES) {
 		(void)err_set(e, ERR_URL_NOT_ALLOWED, "it is longer than %d characters",
-			      URL_MAX - 1);
+			      UPSTREAM_URL_BYTES - 1);
 		(void)snprintf(e->param, sizeof(e->param), "%s", param);
 		return -1;
 	}

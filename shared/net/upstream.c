@@ -414,15 +414,11 @@ __attribute__((
 	noinline)) static void /* its 2 kB must not lie on the stack while the server is waited for */
 location_settle(struct exchange *x)
 {
-	char raw[sizeof(x->head->location)];
+	char url[UPSTREAM_URL_BYTES];
+	bool leads = x->head->location && x->head->status >= 300 && x->head->status < 400 &&
+		     upstream_url_join(x->rq->url, x->head->location, url, sizeof(url)) == 0;
 
-	if (!x->head->location[0])
-		return;
-	(void)snprintf(raw, sizeof(raw), "%s", x->head->location);
-	x->head->location[0] = '\0';
-	if (x->head->status >= 300 && x->head->status < 400 && raw[0])
-		(void)upstream_url_join(x->rq->url, raw, x->head->location,
-					sizeof(x->head->location));
+	upstream_head_leads_to(x->head, leads ? url : NULL, sizeof(url));
 }
 
 static int

@@ -27,14 +27,14 @@
 #include "base/err.h"
 #include "base/ledger.h"
 
-/* What the server said before its body. */
+/* What the server said before its body.  Zeroed before its first call; upstream_head_done() frees what it has. */
 struct upstream_head {
 	int status;
 	char content_type[96]; /* lower case, without parameters */
 	char request_id[96]; /* of x-request-id, x-oneapi-request-id, cf-ray: the first there is */
-	char location[2048]; /* where a redirect leads, absolute; filled when the call has ended */
-	bool mitigated;      /* cf-mitigated: the edge refused it, not the API behind */
-	int retry_after_s;   /* both forms of Retry-After, and retry-after-ms rounded up; at most a
+	char *location; /* where a redirect leads, absolute, once the call has ended; NULL: nowhere */
+	bool mitigated;    /* cf-mitigated: the edge refused it, not the API behind */
+	int retry_after_s; /* both forms of Retry-After, and retry-after-ms rounded up; at most a
 	                            day; 0: none */
 	int64_t content_length; /* -1: not said */
 	bool quota_said; /* modelscope-ratelimit-requests-remaining or -model-requests-remaining */
@@ -42,6 +42,9 @@ struct upstream_head {
 	int id_rank;        /* upstream_head.c's own */
 };
 
+void upstream_head_done(struct upstream_head *h);
+
+#define UPSTREAM_URL_BYTES  2048  /* of a URL that is followed, with its NUL */
 #define UPSTREAM_HEAD_BYTES 65536 /* all headers of an answer together; more is ERR_UP_GARBAGE */
 
 /*

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -12,7 +13,22 @@
 void
 upstream_head_clear(struct upstream_head *h)
 {
-	*h = (struct upstream_head){ .content_length = -1 };
+	upstream_head_done(h);
+	h->content_length = -1;
+}
+
+void
+upstream_head_done(struct upstream_head *h)
+{
+	free(h->location);
+	*h = (struct upstream_head){ 0 };
+}
+
+void
+upstream_head_leads_to(struct upstream_head *h, const char *url, size_t n)
+{
+	free(h->location);
+	h->location = url ? strndup(url, n) : NULL;
 }
 
 /* Printable ASCII only: these go to logs and answers. */
@@ -114,9 +130,8 @@ field(struct upstream_head *h, const char *name, size_t name_n, const char *v, s
 		content_type(h, v, n);
 	} else if (IS("content-length")) {
 		(void)num_i64(text, 0, INT64_MAX, &h->content_length);
-	} else if (IS("location") && n < sizeof(h->location)) {
-		memcpy(h->location, v, n);
-		h->location[n] = '\0';
+	} else if (IS("location") && n && n < UPSTREAM_URL_BYTES) {
+		upstream_head_leads_to(h, v, n);
 	} else if (IS("retry-after")) {
 		retry_after(h, text, now, false);
 	} else if (IS("retry-after-ms")) {

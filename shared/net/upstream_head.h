@@ -3,7 +3,7 @@
 /*
  * upstream_head - reads an answer's header lines into struct upstream_head
  *
- * Private to net/.  RFC 9110.  Nothing allocates.
+ * Private to net/.  RFC 9110.  upstream_head_done() is declared in upstream.h.
  */
 #include <stddef.h>
 #include <time.h>
@@ -12,6 +12,9 @@
 
 /* As before the first line. */
 void upstream_head_clear(struct upstream_head *h);
+
+/* *h leads to `url` from now on, of which `n` bytes are copied; NULL: nowhere, as when there is no memory. */
+void upstream_head_leads_to(struct upstream_head *h, const char *url, size_t n);
 
 /*
  * One line with or without its CRLF.  A status line begins anew, so an interim answer (1xx) leaves

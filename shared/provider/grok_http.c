@@ -165,7 +165,7 @@ generate_some(struct image_call *call, const char *cookie, unsigned want, struct
 {
 	__attribute__((cleanup(reading_done))) struct reading r = { .text = BUF_INIT(
 									    UPSTREAM_ERROR_BYTES) };
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 	unsigned before = call->nimages;
 	struct err other;

@@ -152,7 +152,7 @@ generate_some(struct image_call *call, unsigned n, struct err *e)
 	struct api_ask ask = { .method = "POST",
 			       .path = call->rq->nsources ? "/images/edits" : "/images/generations",
 			       .deadline = &call->deadline };
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 	unsigned want = call->nimages + n;
 

@@ -51,6 +51,7 @@ session_free(struct session *s)
 	if (!s)
 		return;
 	websocket_free(s->ws);
+	upstream_head_done(&s->head);
 	grok_pictures_done(&s->pictures);
 	free(s);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "config/nearest.h"
 #include "net/upstream.h"
@@ -129,7 +130,7 @@ ask_with(struct model_list *l, const char *key, const struct deadline *d, struct
 	struct upstream_body body = upstream_to_buf(&text);
 	AUTO_FREE char *url = NULL;
 	json_auto_t *root = NULL;
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct err e;
 
 	if (asprintf(&url, "%s/models", p->base_url) < 0 ||

@@ -192,7 +192,7 @@ look(struct poll *p, struct err *e)
 			       .path = p->path,
 			       .header = "X-ModelScope-Task-Type: image_generation",
 			       .deadline = &soon };
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { p->call->provider->name, p->call->credential, &head };
 
 	picture_answer_init(&a, p->call, 1);

@@ -199,7 +199,7 @@ post_login(struct image_call *call, const char *key, char **token, struct err *e
 	AUTO(buf) answer = BUF_INIT(ANSWER_BYTES);
 	AUTO_FREE char *url = NULL;
 	char body[NOVELAI_KEY + 16];
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_body receiver = upstream_to_buf(&answer);
 	struct upstream_req rq = { .method = "POST",
 				   .headers = headers,

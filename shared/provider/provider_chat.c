@@ -184,7 +184,7 @@ ask_once(struct image_call *call, struct err *e)
 	AUTO(buf) body = BUF_INIT(BODY_BYTES);
 	struct receiver r = { .text = BUF_INIT(answer_bytes(call)) };
 	struct upstream_body receiver = { .data = on_data, .self = &r };
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 	struct chat_call ask = { .provider = call->provider,
 				 .credential = call->credential,

@@ -177,7 +177,7 @@ submit(struct image_call *call, const char *body, char *id, size_t size, struct 
 			       .header = "X-ModelScope-Async-Mode: true",
 			       .body = body,
 			       .deadline = &call->deadline };
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 
 	picture_answer_init(&a, call, 1);

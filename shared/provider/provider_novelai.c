@@ -63,7 +63,7 @@ ask(struct work *w, const char *body, struct err *e)
 	const char *headers[] = { w->wish.stream ? "Accept: application/msgpack, application/json"
 						 : "Accept: application/json",
 				  "Content-Type: application/json", NULL, NULL };
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { p->name, w->token.text, &head };
 	struct upstream_body receiver = novelai_answer_body(&a);
 	struct upstream_req rq = { .method = "POST",

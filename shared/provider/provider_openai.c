@@ -236,7 +236,7 @@ ask_once(struct image_call *call, unsigned n, bool events, struct err *e)
 	AUTO(event_answer) v = { 0 };
 	AUTO_PTR(upload) form = NULL; /* not on a stack that waits: most requests have none */
 	AUTO_FREE char *body = NULL;
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { call->provider->name, call->credential, &head };
 	unsigned want = call->nimages + n;
 	struct upstream_body receiver;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/tick.h"
 #include "files/sink.h"
 #include "net/upstream.h"
@@ -10,7 +11,6 @@
 #define TRIES         3
 #define PAUSE_MS      1000
 #define REDIRECTS_MAX 3
-#define URL_MAX       2048
 
 struct fetch {
 	struct image_call *call;
@@ -84,14 +84,14 @@ get(struct fetch *f, const char *url, struct upstream_head *head, struct err *e)
 static int
 get_following(struct fetch *f, const char *url, struct upstream_head *head, struct err *e)
 {
-	char at[URL_MAX];
+	char at[UPSTREAM_URL_BYTES];
 
 	for (int hop = 0; hop <= REDIRECTS_MAX; hop++) {
 		if (get(f, url, head, e) < 0)
 			return -1;
 		if (!f->not_ok)
 			return 0;
-		if (!head->location[0])
+		if (!head->location)
 			return err_set(e, ERR_FETCH_FAILED, "HTTP %d", head->status);
 		(void)snprintf(at, sizeof(at), "%s", head->location);
 		url = at;
@@ -134,7 +134,7 @@ rename_error(struct err *e)
 static int
 fetch_tried(struct fetch *f, const char *url, struct picture *out, struct err *e)
 {
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 
 	for (int try = 1;; try++) {
 		int64_t start;
@@ -163,7 +163,7 @@ result_fetch_from(struct image_call *call, const char *url, const char *base, co
 		  struct picture *out, struct err *e)
 {
 	struct fetch f = { .call = call, .base = base, .header = header };
-	char absolute[URL_MAX];
+	char absolute[UPSTREAM_URL_BYTES];
 	int rc;
 
 	if (call->on_stage)

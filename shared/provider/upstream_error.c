@@ -244,7 +244,7 @@ about_set(struct err *e, const struct said *s, int status, const char *location)
 	char host[100];
 
 	if (status >= 300 && status < 400) {
-		host_of(host, sizeof(host), location);
+		host_of(host, sizeof(host), location ? location : "");
 		(void)snprintf(e->about, sizeof(e->about), "it redirects to %s", host);
 	} else if (s->html) {
 		(void)snprintf(e->about, sizeof(e->about),

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "access/fingerprint.h"
+#include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/tick.h"
 #include "store/store_slot.h"
@@ -167,7 +168,7 @@ ask(const struct wire *w, const char *method, enum ledger_item item, struct err 
 				   .item = item };
 	struct upstream_body body = upstream_to_buf(&out);
 	struct deadline d = deadline_in_ms(20000);
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct ledger ledger = { 0 };
 	int rc = upstream_call(&rq, &body, &head, &d, &ledger, e);
 
@@ -231,7 +232,7 @@ who_has_enough_does_not_wait_for_the_end(void **state)
 	size_t got = 0;
 	struct upstream_body body = { .data = take, .self = &got, .enough = is_six };
 	struct deadline d = deadline_in_ms(60000);
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct ledger ledger = { 0 };
 	struct upstream_req rq = { .method = "POST",
 				   .url = w.url,

@@ -184,7 +184,7 @@ call(struct wire *w, const struct upstream_req *like, struct err *e)
 	struct buf text = BUF_INIT(100);
 	struct upstream_body body = upstream_to_buf(&text);
 	const struct deadline d = deadline_in_ms(5000);
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct ledger ledger = { 0 };
 	int rc;
 

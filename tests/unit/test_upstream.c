@@ -95,6 +95,7 @@ static void
 result_done(struct result *r)
 {
 	buf_done(&r->body);
+	upstream_head_done(&r->head);
 }
 
 static void
@@ -807,7 +808,7 @@ an_empty_body_begins_too(void **state)
 	struct upstream_body body = { refuser_begin, refuser_data, &refuser };
 	struct deadline d = deadline_in_ms(5000);
 	struct ledger ledger = { { 0 } };
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct wire w;
 	struct err e;
 
@@ -859,7 +860,7 @@ the_head_reads_what_servers_write(void **state)
 		{ "Retry-After:", 0 },
 		{ "X-Retry-After: 5", 0 },
 	};
-	struct upstream_head h;
+	AUTO(upstream_head) h = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -886,7 +887,7 @@ the_lower_quota_is_what_is_left(void **state)
 		{ "modelscope-ratelimit-model-requests-remaining: 0", true, 0 },
 		{ "HTTP/1.1 200 OK", false, 0 },
 	};
-	struct upstream_head h;
+	AUTO(upstream_head) h = { 0 };
 
 	(void)state;
 	upstream_head_clear(&h);
@@ -904,7 +905,7 @@ the_request_id_is_the_best_one_whatever_the_order(void **state)
 	static const char *const lines[] = { "CF-Ray: ray", "X-Oneapi-Request-Id: one",
 					     "X-Request-Id: req\x01\"1" };
 	static const char *const after[] = { "ray", "one", "req??1" };
-	struct upstream_head h;
+	AUTO(upstream_head) h = { 0 };
 
 	(void)state;
 	upstream_head_clear(&h);

@@ -172,7 +172,7 @@ open_to(const struct wire *w, int64_t ms, struct upstream_head *head, struct buf
 static struct websocket *
 open_well(const struct wire *w)
 {
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct buf refusal = BUF_INIT(100);
 	struct err e = { 0 };
 	struct websocket *ws = open_to(w, WAIT_MS, &head, &refusal, &e);
@@ -427,7 +427,7 @@ a_refused_handshake_is_the_callers_to_judge(void **state)
 				       "HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\n"
 				       "cf-ray: abc\r\nContent-Length: 13\r\n\r\n<html>a page!" };
 	struct buf refusal = BUF_INIT(6);
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct err e;
 	struct wire w;
 
@@ -466,7 +466,7 @@ handshakes_that_are_none(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct script script = { NULL, rows[i].instead };
 		AUTO(buf) refusal = BUF_INIT(100);
-		struct upstream_head head;
+		AUTO(upstream_head) head = { 0 };
 		struct err e = { 0 };
 		struct wire w;
 
@@ -485,7 +485,7 @@ nobody_listens(void **state)
 {
 	const struct script script = { run_silence, NULL };
 	AUTO(buf) refusal = BUF_INIT(100);
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct err e = { 0 };
 	struct wire w;
 
@@ -505,7 +505,7 @@ a_header_with_a_line_break_is_not_sent(void **state)
 	AUTO(buf) refusal = BUF_INIT(100);
 	struct deadline d = deadline_in_ms(WAIT_MS);
 	struct websocket_req rq;
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct ledger ledger = { 0 };
 	struct websocket *ws;
 	struct err e;
@@ -526,7 +526,7 @@ deadlines_hold_in_every_wait(void **state)
 {
 	const struct script silence = { run_silence, NULL };
 	AUTO(buf) refusal = BUF_INIT(100);
-	struct upstream_head head;
+	AUTO(upstream_head) head = { 0 };
 	struct websocket *ws;
 	struct result r;
 	struct err e = { 0 };
@@ -622,7 +622,7 @@ an_opening_that_nobody_waits_for_ends(void **state)
 		struct deadline d = deadline_in_ms(WAIT_MS);
 		struct buf refusal = BUF_INIT(100);
 		struct websocket *ws = NULL;
-		struct upstream_head head;
+		AUTO(upstream_head) head = { 0 };
 		struct ledger ledger = { 0 };
 		int64_t start_us = clock_us();
 		struct websocket_req rq;
