@@ -8,8 +8,8 @@
 #include "api/chat_image.h"
 #include "api/chat_models.h"
 #include "api/chat_proxy.h"
+#include "api/image_program.h"
 #include "base/cleanup.h"
-#include "http/app.h"
 #include "net/upstream.h"
 
 struct chat_completions {
@@ -49,9 +49,7 @@ init(void *state, const struct app_env *env, struct err *e)
 {
 	struct chat_completions *s = state;
 
-	/* Requests that wait to be shed hold no slot, so max_in_flight of them are enough. */
-	if (image_engine_open(&s->engine, env->config, "chat-completions", env->store,
-			      (unsigned)env->process->max_in_flight, e) < 0)
+	if (image_program_engine(&s->engine, env, e) < 0)
 		return -1;
 	return chat_models_open(&s->models, env->config, e);
 }
@@ -75,15 +73,11 @@ static const struct route routes[] = {
 int
 main(int argc, char **argv)
 {
-	static const char *const sections[] = { "server", "auth",      "store",   "files",
-						"limits", "deadline",  "process", "defaults",
-						"log",    "providers", "models",  NULL };
-
 	return app_main(&(const struct app){ .name = "chat-completions",
 					     .summary =
 						     "chat; a model that makes pictures makes one",
 					     .routes = routes,
-					     .sections = sections,
+					     .sections = image_program_sections,
 					     .state_size = sizeof(struct chat_completions),
 					     .prepare = upstream_prepare,
 					     .init = init,

@@ -6,8 +6,7 @@
 #include <stddef.h>
 
 #include "api/image_answer.h"
-#include "http/app.h"
-#include "net/upstream.h"
+#include "api/image_program.h"
 
 static int
 generate(struct request *r, void *state, struct err *e)
@@ -21,20 +20,6 @@ generate(struct request *r, void *state, struct err *e)
 	return image_answer(r, state, &rq, body, model, e);
 }
 
-static int
-init(void *state, const struct app_env *env, struct err *e)
-{
-	/* Requests that wait to be shed hold no slot, so max_in_flight of them are enough. */
-	return image_engine_open(state, env->config, "images-generations", env->store,
-				 (unsigned)env->process->max_in_flight, e);
-}
-
-static void
-done(void *state)
-{
-	image_engine_done(state);
-}
-
 static const struct route routes[] = {
 	{ "POST", "/v1/images/generations", generate, .scope = SCOPE_IMAGES, .flags = ROUTE_SPENDS,
 	  .budget_offset = offsetof(struct config, deadline.images_generations_ms),
@@ -45,17 +30,6 @@ static const struct route routes[] = {
 int
 main(int argc, char **argv)
 {
-	static const char *const sections[] = { "server", "auth",      "store",   "files",
-						"limits", "deadline",  "process", "defaults",
-						"log",    "providers", "models",  NULL };
-
-	return app_main(&(const struct app){ .name = "images-generations",
-					     .summary = "makes pictures from text",
-					     .routes = routes,
-					     .sections = sections,
-					     .state_size = sizeof(struct image_engine),
-					     .prepare = upstream_prepare,
-					     .init = init,
-					     .done = done },
-			argc, argv);
+	return image_program_main("images-generations", "makes pictures from text", routes, argc,
+				  argv);
 }

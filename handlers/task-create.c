@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "access/seal.h"
+#include "api/image_program.h"
 #include "api/task_add.h"
 #include "api/task_json.h"
 #include "api/task_older.h"
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "http/app.h"
 #include "net/upstream.h"
 #include "store/store_idem.h"
 
@@ -152,8 +152,7 @@ init(void *state, const struct app_env *env, struct err *e)
 	c->store = env->store;
 	if (seal_init(env->config->state_dir, e) < 0)
 		return -1;
-	return image_engine_open(&c->engine, env->config, "task-create", env->store,
-				 (unsigned)env->process->max_in_flight, e);
+	return image_program_engine(&c->engine, env, e);
 }
 
 static void
@@ -175,14 +174,10 @@ static const struct route routes[] = {
 int
 main(int argc, char **argv)
 {
-	static const char *const sections[] = { "server", "auth",      "store",   "files",
-						"limits", "deadline",  "process", "defaults",
-						"log",    "providers", "models",  NULL };
-
 	return app_main(&(const struct app){ .name = "task-create",
 					     .summary = "takes pictures' tasks in",
 					     .routes = routes,
-					     .sections = sections,
+					     .sections = image_program_sections,
 					     .state_size = sizeof(struct create),
 					     .prepare = upstream_prepare,
 					     .init = init,

@@ -42,6 +42,7 @@ struct route {
 
 /* What the frame has opened for a worker; lives as long as it. */
 struct app_env {
+	const char *program; /* its name */
 	const struct config *config;
 	const struct process_conf *process;
 	struct store *store;

@@ -25,6 +25,8 @@ spends(const struct app *app)
 int
 frame_open(struct frame *f, const struct app *app, const struct config *c, struct err *e)
 {
+	struct app_env env = { .program = app->name, .config = c, .process = &f->process };
+
 	*f = (struct frame){ .app = app, .config = c, .process = config_process(c, app->name) };
 	if (stats_open(&f->stats, c->state_dir, app->name, e) < 0 ||
 	    fingerprint_init(c->state_dir, e) < 0 ||
@@ -35,9 +37,8 @@ frame_open(struct frame *f, const struct app *app, const struct config *c, struc
 	f->state = calloc(1, app->state_size ? app->state_size : 1);
 	if (!f->state)
 		return err_set(e, ERR_INTERNAL, "no memory");
-	return app->init
-		       ? app->init(f->state, &(const struct app_env){ c, &f->process, f->store }, e)
-		       : 0;
+	env.store = f->store;
+	return app->init ? app->init(f->state, &env, e) : 0;
 }
 
 void
