@@ -369,34 +369,12 @@ remarks(struct store *s, void (*fn)(const char *sentence, void *arg), void *arg,
 	return 0;
 }
 
-const struct store_driver store_redis = {
-	.scheme = "redis",
-	.open = open_tcp,
-	.close = close_any,
-	.ping = ping,
-	.prune = prune,
-	.remarks = remarks,
-	.key = &redis_key,
-	.task = &redis_task,
-	.idem = &redis_idem,
-	.user = &redis_user,
-	.usage = &redis_usage,
-	.limit = &redis_limit,
-	.slot = &redis_slot,
-};
+/* One driver, two ways to it. */
+/* clang-format off */
+#define DRIVER(name, how) { .scheme = (name), .open = (how), .close = close_any, .ping = ping, .prune = prune, \
+	.remarks = remarks, .key = &redis_key, .task = &redis_task, .idem = &redis_idem, .user = &redis_user, \
+	.usage = &redis_usage, .limit = &redis_limit, .slot = &redis_slot }
+/* clang-format on */
 
-const struct store_driver store_redis_unix = {
-	.scheme = "redis+unix",
-	.open = open_local,
-	.close = close_any,
-	.ping = ping,
-	.prune = prune,
-	.remarks = remarks,
-	.key = &redis_key,
-	.task = &redis_task,
-	.idem = &redis_idem,
-	.user = &redis_user,
-	.usage = &redis_usage,
-	.limit = &redis_limit,
-	.slot = &redis_slot,
-};
+const struct store_driver store_redis = DRIVER("redis", open_tcp);
+const struct store_driver store_redis_unix = DRIVER("redis+unix", open_local);
