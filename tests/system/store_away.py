@@ -1,18 +1,16 @@
 """A store that goes away and comes back: test_store_away*.py."""
 import contextlib
-import http.client
 import itertools
 import os
 import re
 import signal
 import socket
 import sqlite3
-import threading
 
 import pytest
 
 from redis_server import Redis
-from support import SIM_KEY, SLOW, Easel, Watch, expect_error, merge, sim_config, start_sim, wait_until
+from support import SIM_KEY, SLOW, Easel, Request, Watch, expect_error, merge, sim_config, start_sim, wait_until
 
 SIM, QWEN = "gpt-image-1@delay=3", "Qwen/Qwen-Image@task-seconds=3"
 NAMED_LATE = "Qwen/Qwen-Image@delay=1,task-seconds=3"
@@ -98,26 +96,6 @@ def away(request, sim):
         easel.kill()
         if redis:
             redis.stop()
-
-
-class Request(threading.Thread):
-    """One that is waited for elsewhere; its answer, or how it broke."""
-
-    def __init__(self, easel, **members):
-        super().__init__()
-        self.easel, self.members, self.answer = easel, members, None
-        self.start()
-
-    def run(self):
-        try:
-            self.answer = self.easel.generate(**self.members)
-        except (OSError, http.client.HTTPException) as error:
-            self.answer = error
-
-    def end(self):
-        self.join(60 * SLOW)
-        assert self.answer is not None, "no answer came"
-        return self.answer
 
 
 AGAIN = ("store_unavailable", "handler_crashed", "handler_down")  # the last two: its program was just killed

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 
@@ -356,6 +357,26 @@ class Easel:
                 except ProcessLookupError:
                     pass
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Request(threading.Thread):
+    """A request for a picture that is waited for elsewhere; its answer, or how it broke."""
+
+    def __init__(self, easel, **members):
+        super().__init__(daemon=True)
+        self.easel, self.members, self.answer = easel, members, None
+        self.start()
+
+    def run(self):
+        try:
+            self.answer = self.easel.generate(timeout=100, **self.members)
+        except (OSError, http.client.HTTPException) as error:
+            self.answer = error
+
+    def end(self):
+        self.join(120 * SLOW)
+        assert self.answer is not None, "no answer came"
+        return self.answer
 
 
 # ---- what every error must be ----

@@ -1,7 +1,6 @@
 """What becomes of a synchronous request whose process is killed: it goes on where the provider knows it by name, else its
 outcome is not known, and a repetition is told so.  Never is it bought again."""
 import base64
-import http.client
 import os
 import re
 import select
@@ -13,7 +12,7 @@ import urllib.parse
 import pytest
 
 from redis_server import Redis
-from support import SIM_KEY, SLOW, Watch, alive, expect_error, merge, modelscope, sim_config, wait_until
+from support import SIM_KEY, SLOW, Request, Watch, alive, expect_error, merge, modelscope, sim_config, wait_until
 from tasks import kill_program
 
 MAKER = "images-generations"
@@ -115,21 +114,6 @@ def easel(request, start_easel, sim, nowhere):
         easel.process = None
     finally:
         redis.stop()
-
-
-class Request(threading.Thread):
-    """One that a kill will hit."""
-
-    def __init__(self, easel, **members):
-        super().__init__()
-        self.easel, self.members, self.answer = easel, members, None
-        self.start()
-
-    def run(self):
-        try:
-            self.answer = self.easel.generate(**self.members)
-        except (OSError, http.client.HTTPException) as error:
-            self.answer = error
 
 
 def killed(easel, sim, headers, **members):

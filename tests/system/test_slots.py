@@ -4,12 +4,11 @@ import os
 import re
 import signal
 import struct
-import threading
 import time
 
 import pytest
 
-from support import SIM_KEY, SLOW, Watch, alive, expect_error, merge, sim_config, wait_until
+from support import SIM_KEY, SLOW, Request, Watch, alive, expect_error, merge, sim_config, wait_until
 
 THREADS = 32
 WORKERS = 2
@@ -42,23 +41,8 @@ def watch(sim):
     sim.reset()
 
 
-class Caller(threading.Thread):
-    def __init__(self, easel, prompt, model="one", **more):
-        super().__init__(daemon=True)
-        self.easel, self.answer = easel, None
-        self.members = {"prompt": prompt, "model": model, "response_format": "url", **more}
-        self.start()
-
-    def run(self):
-        try:
-            self.answer = self.easel.generate(timeout=100, **self.members)
-        except OSError as error:
-            self.answer = error
-
-    def get(self):
-        self.join(120 * SLOW)
-        assert self.answer is not None, "it was forgotten"
-        return self.answer
+def caller(easel, prompt, model="one", **more):
+    return Request(easel, prompt=prompt, model=model, response_format="url", **more)
 
 
 def place(easel, model="one"):
@@ -88,8 +72,8 @@ def jobs(easel):
 
 def test_one_at_a_time_over_all_processes(easel, sim, watch):
     sim.defaults(delay=0.02)
-    callers = [Caller(easel, f"p{i}") for i in range(THREADS)]
-    answers = [c.get() for c in callers]
+    callers = [caller(easel, f"p{i}") for i in range(THREADS)]
+    answers = [c.end() for c in callers]
     assert [a.status for a in answers] == [200] * THREADS
     stats = sim.stats()
     assert stats["max_in_flight"] == 1, "never two at once"
@@ -104,23 +88,23 @@ def test_one_at_a_time_over_all_processes(easel, sim, watch):
 def test_in_the_order_they_came(easel, sim, watch):
     """One holds the slot until all others stand in the line, one behind the other, in both workers."""
     sim.faults({"delay": 8 * SLOW})
-    holder = Caller(easel, "holder")
+    holder = caller(easel, "holder")
     wait_until(lambda: sim.stats()["in_flight"] == 1, what="the holder's call")
     callers = []
     for i in range(THREADS - 1):
-        callers.append(Caller(easel, f"p{i}"))
+        callers.append(caller(easel, f"p{i}"))
         wait_until(lambda: place(easel) == i + 2, what=f"caller {i} in the line")
     assert sim.stats()["in_flight"] == 1, "the line was not ready in time"
     assert len([j for j in jobs(easel).values() if len(j)]) == WORKERS, "both workers have somebody in the line"
-    assert all(c.get().status == 200 for c in [holder, *callers])
+    assert all(c.end().status == 200 for c in [holder, *callers])
     assert prompts(watch) == ["holder"] + [f"p{i}" for i in range(THREADS - 1)]
     assert sim.stats()["max_in_flight"] == 1
 
 
 def test_each_key_has_a_slot(easel, sim, watch):
     sim.defaults(delay=0.1)
-    callers = [Caller(easel, f"p{i}", "two-keys") for i in range(10)]
-    assert all(c.get().status == 200 for c in callers)
+    callers = [caller(easel, f"p{i}", "two-keys") for i in range(10)]
+    assert all(c.end().status == 200 for c in callers)
     assert sim.stats()["max_in_flight"] == 2
     calls = watch.requests("generate")
     used = [c["headers"]["authorization"] for c in calls]
@@ -132,14 +116,14 @@ def test_each_key_has_a_slot(easel, sim, watch):
 
 def test_a_wait_until_the_deadline_buys_nothing(easel, sim, watch):
     sim.faults({"delay": 4 * SLOW})
-    holder = Caller(easel, "holder")
+    holder = caller(easel, "holder")
     wait_until(lambda: sim.stats()["in_flight"] == 1)
     answer = easel.generate(model="one", prompt="late", headers={"x-easel-deadline": "1s"})
     error = expect_error(answer, 504, "deadline_exceeded", stage="queue", billed=False)
     assert "waiting for a free slot at one (place 1 in the line)" in error["message"]
     assert 0.5 <= answer.seconds < 1 + SLOW
     assert answer.header("x-easel-attempts") is None
-    assert holder.get().status == 200
+    assert holder.end().status == 200
     assert prompts(watch) == ["holder"]
 
 
@@ -155,23 +139,23 @@ def test_a_slot_comes_back_however_the_call_ends(easel, sim, watch):
 
 def test_no_slot_is_held_while_waiting_for_a_better_moment(easel, sim, watch):
     sim.faults({"status": 429, "retry_after": 3})
-    first = Caller(easel, "first")
+    first = caller(easel, "first")
     wait_until(lambda: prompts(watch) == ["first"])
     assert easel.generate(model="one", prompt="second").status == 200
-    assert first.get().status == 200
+    assert first.end().status == 200
     assert prompts(watch) == ["first", "second", "first"]
 
 
 def test_a_killed_worker_gives_its_slot_back_within_a_second(easel, sim, watch):
     """The holder's worker is killed; of those in the line the ones in the other worker go on."""
     sim.faults({"delay": 30 * SLOW})
-    holder = Caller(easel, "holder")
+    holder = caller(easel, "holder")
     wait_until(lambda: sim.stats()["in_flight"] == 1)
     victim = wait_until(lambda: [pid for pid, stages in jobs(easel).items() if set(stages) & {2, 3}])[0]
     callers = []
 
     def somebody_waits_elsewhere():
-        callers.append(Caller(easel, f"p{len(callers)}"))
+        callers.append(caller(easel, f"p{len(callers)}"))
         wait_until(lambda: place(easel) == len(callers) + 1)
         return any(1 in stages for pid, stages in jobs(easel).items() if pid != victim)
 
@@ -181,11 +165,11 @@ def test_a_killed_worker_gives_its_slot_back_within_a_second(easel, sim, watch):
     killed_at = time.monotonic()
     wait_until(lambda: [p for p in prompts(watch) if p != "holder"], what="the next one at the provider")
     assert time.monotonic() - killed_at < 1 * SLOW
-    answers = [c.get() for c in callers]
+    answers = [c.end() for c in callers]
     assert any(getattr(a, "status", 0) == 200 for a in answers)
     # those of the killed worker are told so, as JSON
     assert {getattr(a, "status", 0) for a in answers} <= {200, 500}, answers
-    assert getattr(holder.get(), "status", 0) == 500
+    assert getattr(holder.end(), "status", 0) == 500
     assert easel.generate(model="one").status == 200
     bought = prompts(watch)
     assert len(bought) == len(set(bought)), "nothing was bought twice"

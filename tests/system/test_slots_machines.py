@@ -7,7 +7,7 @@ import pytest
 
 from redis_server import Redis
 from support import SIM_KEY, SLOW, Easel, Watch, merge, sim_config, wait_until
-from test_slots import Caller, place, prompts
+from test_slots import caller, place, prompts
 
 CALLS = 8  # of each machine
 LEASE = 10  # seconds: SLOT_LEASE_MS
@@ -47,8 +47,8 @@ def watch(sim):
 
 def test_never_two_at_once_over_two_machines(machines, sim, watch):
     sim.defaults(delay=0.05)
-    callers = [Caller(machine, f"{name}{i}") for i in range(CALLS) for name, machine in zip("ab", machines)]
-    assert [c.get().status for c in callers] == [200] * 2 * CALLS
+    callers = [caller(machine, f"{name}{i}") for i in range(CALLS) for name, machine in zip("ab", machines)]
+    assert [c.end().status for c in callers] == [200] * 2 * CALLS
     stats = sim.stats()
     assert stats["max_in_flight"] == 1, "never two at once"
     assert stats["purchases"] == 2 * CALLS
@@ -57,26 +57,26 @@ def test_never_two_at_once_over_two_machines(machines, sim, watch):
 
 def test_one_line_for_all_machines(machines, sim, watch):
     sim.faults({"delay": 6 * SLOW})
-    holder = Caller(machines[0], "holder")
+    holder = caller(machines[0], "holder")
     wait_until(lambda: sim.stats()["in_flight"] == 1, what="the holder's call")
     callers = []
     for i in range(6):
-        callers.append(Caller(machines[i % 2], f"p{i}"))
+        callers.append(caller(machines[i % 2], f"p{i}"))
         wait_until(lambda: place(machines[i % 2]) == i + 2, what=f"caller {i} in the line")
     assert sim.stats()["in_flight"] == 1, "the line was not ready in time"
-    assert all(c.get().status == 200 for c in [holder, *callers])
+    assert all(c.end().status == 200 for c in [holder, *callers])
     assert prompts(watch) == ["holder"] + [f"p{i}" for i in range(6)]
     assert sim.stats()["max_in_flight"] == 1
 
 
 def test_redis_comes_back_and_a_call_that_lasts_keeps_its_slot(machines, redis, sim, watch):
     sim.faults({"delay": LEASE + 4})
-    holder = Caller(machines[0], "holder")
+    holder = caller(machines[0], "holder")
     wait_until(lambda: sim.stats()["in_flight"] == 1, what="the holder's call")
     redis.kill()
     redis.start()
-    other = Caller(machines[1], "other")
-    assert other.get().status == 200 and holder.get().status == 200, (other.answer, holder.answer)
+    other = caller(machines[1], "other")
+    assert other.end().status == 200 and holder.end().status == 200, (other.answer, holder.answer)
     assert prompts(watch) == ["holder", "other"]
     assert sim.stats()["max_in_flight"] == 1, "it kept its slot for longer than a lease"
 
@@ -84,11 +84,11 @@ def test_redis_comes_back_and_a_call_that_lasts_keeps_its_slot(machines, redis, 
 def test_a_machine_that_is_gone_gives_its_slot_back_with_its_lease(machines, sim, watch):
     third = another(Easel(machines[0].config, start=False), machines[0])
     sim.faults({"delay": 60 * SLOW})
-    Caller(third, "gone")
+    caller(third, "gone")
     wait_until(lambda: sim.stats()["in_flight"] == 1, what="the third machine's call")
     third.kill()
     start = time.monotonic()
-    assert Caller(machines[0], "next").get().status == 200
+    assert caller(machines[0], "next").end().status == 200
     assert time.monotonic() - start < LEASE + 5 * SLOW
 
 
