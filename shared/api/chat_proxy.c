@@ -19,7 +19,6 @@
 #include "job/key_turn.h"
 #include "job/retry.h"
 #include "provider/chat_call.h"
-#include "base/scrub.h"
 #include "provider/upstream_error.h"
 #include "provider/upstream_said.h"
 
@@ -29,8 +28,8 @@
 /* One attempt's answer on its way to the client. */
 struct passing {
 	struct request *r;
-	const char *key; /* the provider's, which is nobody else's business should it come back */
-	struct sse sse;  /* knows whether the stream has begun, and tells errors in it */
+	const struct key_turn *turn; /* its keys are nobody else's business should one come back */
+	struct sse sse; /* knows whether the stream has begun, and tells errors in it */
 	char type[96];
 	enum { PASS_STREAM, PASS_WHOLE, PASS_ERROR } how;
 	/* PASS_WHOLE: the answer.  PASS_ERROR: what it says.  PASS_STREAM: what came until it began, and then the
@@ -86,12 +85,12 @@ send(struct passing *p, const char *bytes, size_t n, struct err *e)
 
 	if (!n)
 		return 0;
-	if (*p->key && memmem(bytes, n, p->key, strlen(p->key))) {
+	if (key_turn_is_in(p->turn, bytes, n)) {
 		copy = malloc(n);
 		if (!copy)
 			return err_set(e, ERR_INTERNAL, "out of memory");
 		memcpy(copy, bytes, n);
-		scrub_bytes(copy, n, p->key);
+		key_turn_scrub_bytes(p->turn, copy, n);
 		bytes = copy;
 	}
 	if (reply_write(p->r, bytes, n, e) < 0)
@@ -233,7 +232,7 @@ answer_whole(struct passing *p, const struct upstream_failure *f, bool stream, s
 	struct err why;
 
 	if (p->text.len)
-		scrub_bytes(p->text.p, p->text.len, p->key);
+		key_turn_scrub_bytes(p->turn, p->text.p, p->text.len);
 	if (json_read(buf_str(&p->text), p->text.len, &root, &why) < 0 || !json_is_object(root))
 		return upstream_garbage(f, p->text.len ? "it is not JSON" : "it is empty",
 					p->text.p, p->text.len, e);
@@ -282,7 +281,7 @@ attempt(struct proxying *x, unsigned k, struct err *e)
 {
 	const struct model_conf *m = x->what->model;
 	struct passing p = {
-		.r = x->r, .key = x->turn.keys[k], .sse = x->sse, .text = BUF_INIT(WHOLE_BYTES)
+		.r = x->r, .turn = &x->turn, .sse = x->sse, .text = BUF_INIT(WHOLE_BYTES)
 	};
 	struct upstream_body receiver = {
 		.begin = on_begin, .data = on_data, .self = &p, .caught_up = on_caught_up
@@ -309,7 +308,7 @@ attempt(struct proxying *x, unsigned k, struct err *e)
 		rc = conclude(&p, &f, x->what->stream, e);
 	}
 	if (rc < 0)
-		scrub_err(e, x->turn.keys[k]);
+		key_turn_scrub_err(&x->turn, e);
 	x->sse = p.sse;
 	buf_done(&p.text);
 	return rc;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/scrub.h"
 #include "base/stack.h"
 #include "base/tick.h"
 #include "job/aside.h"
@@ -205,11 +204,9 @@ ask(struct attempts *a, struct err *e)
 					     : a->driver->generate(call, e);
 
 	/* Wherever a provider has put it: some send it back in a header. */
-	scrub_secret(call->upstream_request_id, call->credential);
-	if (rc < 0) {
-		scrub_err(e, call->credential);
-		scrub_err(e, call->password);
-	}
+	key_turn_scrub(&a->turn, call->upstream_request_id);
+	if (rc < 0)
+		key_turn_scrub_err(&a->turn, e);
 	return rc;
 }
 

@@ -3,6 +3,7 @@
 #include <openssl/sha.h>
 #include <string.h>
 
+#include "base/scrub.h"
 #include "job/aside.h"
 #include "job/retry.h"
 #include "provider/provider.h"
@@ -147,4 +148,35 @@ key_turn_use(struct key_turn *t, unsigned k)
 {
 	t->tried = true;
 	t->used[k]++;
+}
+
+void
+key_turn_scrub(const struct key_turn *t, char *text)
+{
+	for (unsigned k = 0; k < t->nkeys; k++)
+		scrub_secret(text, t->keys[k]);
+}
+
+void
+key_turn_scrub_err(const struct key_turn *t, struct err *e)
+{
+	for (unsigned k = 0; k < t->nkeys; k++)
+		scrub_err(e, t->keys[k]);
+	scrub_err(e, t->password);
+}
+
+void
+key_turn_scrub_bytes(const struct key_turn *t, char *bytes, size_t n)
+{
+	for (unsigned k = 0; k < t->nkeys; k++)
+		scrub_bytes(bytes, n, t->keys[k]);
+}
+
+bool
+key_turn_is_in(const struct key_turn *t, const char *bytes, size_t n)
+{
+	for (unsigned k = 0; k < t->nkeys; k++)
+		if (*t->keys[k] && memmem(bytes, n, t->keys[k], strlen(t->keys[k])))
+			return true;
+	return false;
 }

@@ -48,4 +48,14 @@ int key_turn_take(struct key_turn *t, struct slot *slot, const struct deadline *
 /* It is about to be used. */
 void key_turn_use(struct key_turn *t, unsigned k);
 
+/*
+ * Take every key out of what a provider has said, whichever it was sent: it may know them all.  As
+ * scrub_secret(), scrub_err() and scrub_bytes().
+ */
+void key_turn_scrub(const struct key_turn *t, char *text);
+void key_turn_scrub_err(const struct key_turn *t, struct err *e);
+void key_turn_scrub_bytes(const struct key_turn *t, char *bytes, size_t n);
+/* Is one of them in it, whole? */
+bool key_turn_is_in(const struct key_turn *t, const char *bytes, size_t n);
+
 #endif

@@ -9,6 +9,7 @@ import pytest
 from sim.pictures import serial_of
 from support import SIM_KEY, SLOW, Watch, expect_error, merge, sim_config
 
+TOLD_APART = ["sk-sim-Wq7rT2mXe9Lk4Zb", "sk-sim-h5VnY8cJd3Pf6Gs"]
 REFUSED, QUOTA, RATE = "status=401", "code=insufficient_quota", "status=429"
 
 
@@ -44,14 +45,14 @@ def easel(start_easel, sim):
             "all-refused": several(REFUSED, "status=403"), "all-empty": several(QUOTA, "status=402"),
             "all-slow": several(RATE + ",retry_after=50", RATE + ",retry_after=40"),
             "refused-and-slow": several(REFUSED, RATE + ",retry_after=45"),
-            "both-good": several("", ""), "one-model-forbidden": several("status=403", "status=403"),
+            "both-good": several("", ""), "told-apart": {**several("", ""), "api_keys": TOLD_APART}, "one-model-forbidden": several("status=403", "status=403"),
             "behind": provider(base_url="http://no-such-host.invalid/v1", proxy=sim.base_url),
             "only-refused": provider(api_key="sk-sim-only@status=401"),
         },
         "models": {
             **{f"m-{name}": {"provider": name, "upstream_model": "relay-url"}
                for name in ("first-refused", "first-402", "first-403", "first-empty", "first-slow", "all-refused",
-                            "all-empty", "all-slow", "refused-and-slow", "both-good", "only-refused", "behind")},
+                            "all-empty", "all-slow", "refused-and-slow", "both-good", "told-apart", "only-refused", "behind")},
             "less": {"provider": "sim", "upstream_model": "gpt-image-1", "degrade": ["quality=medium", "quality=low"]},
             "slow-less": {"provider": "sim", "upstream_model": "gpt-image-1@delay=2",
                           "degrade": ["quality=medium", "quality=low"]},
@@ -293,6 +294,15 @@ def test_a_short_wait_of_all_keys_is_waited_for(easel, sim, watch):
     sim.faults({"status": 429, "retry_after": 2}, {"status": 429, "retry_after": 1})
     ok(generate(easel, model="m-both-good"), 3)
     assert keys_of(watch) == ["sk-sim-key-0", "sk-sim-key-1", "sk-sim-key-1"] and bought(watch) == 1
+
+
+@pytest.mark.parametrize("key", TOLD_APART)
+def test_no_key_of_a_provider_is_quoted_whichever_it_was_sent(easel, sim, key):
+    sim.faults({"status": 400, "message": f"is {key} yours?", "headers": {"x-request-id": key}})
+    answer = generate(easel, "m-told-apart")
+    error = expect_error(answer, 400, "upstream_task_rejected", party="client", stage="provider.submit")
+    assert "yours?" in error["upstream"]["message"] and error["upstream"]["request_id"], answer
+    assert not any(k[7:] in str(answer) for k in TOLD_APART) and not any(k[7:] in easel.log() for k in TOLD_APART)
 
 
 def test_the_only_key_is_never_left_aside(easel, sim, watch):
