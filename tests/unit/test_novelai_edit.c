@@ -411,9 +411,8 @@ previews_are_handed_on_and_the_last_picture_is_stored_as_it_came(void **state)
 	struct script s;
 
 	(void)state;
-	script_start(&s);
 	for (int backwards = 0; backwards < 2; backwards++) {
-		buf_clear(&s.answer);
+		script_start(&s);
 		for (int step = 0; step < 28; step++)
 			add_frame(&s.answer, "intermediate", step, preview.p, preview.len,
 				  backwards);
@@ -443,8 +442,8 @@ previews_are_handed_on_and_the_last_picture_is_stored_as_it_came(void **state)
 			assert_memory_equal(got.p, last.p, last.len);
 			buf_done(&got);
 		}
+		script_stop(&s);
 	}
-	script_stop(&s);
 	buf_done(&preview);
 	buf_done(&last);
 }
@@ -459,11 +458,10 @@ a_stream_that_fails_may_have_been_billed(void **state)
 	struct script s;
 
 	(void)state;
-	script_start(&s);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		AUTO(seen) c = { 0 };
 
-		buf_clear(&s.answer);
+		script_start(&s);
 		add_frame(&s.answer, "intermediate", 20, i == 1 ? "no picture" : preview.p,
 			  i == 1 ? 10 : preview.len, false);
 		if (i == 0)
@@ -487,8 +485,8 @@ a_stream_that_fails_may_have_been_billed(void **state)
 		assert_string_equal(c.e.upstream.name, "novelai");
 		assert_int_equal(c.partials, i == 1 ? 0 : 1);
 		assert_int_equal(each_file(NULL), files);
+		script_stop(&s);
 	}
-	script_stop(&s);
 	buf_done(&preview);
 	buf_done(&last);
 }
