@@ -228,6 +228,20 @@ scrub(char *text, const char *secret)
 }
 
 void
+scrub_shapes(char *text)
+{
+	struct text t = { text, text, text, false };
+
+	while (*t.r) {
+		bool boundary = t.r == t.start || !isalnum((unsigned char)t.r[-1]);
+
+		if (!boundary || !hide_shape(&t))
+			*t.w++ = *t.r++;
+	}
+	*t.w = '\0';
+}
+
+void
 scrub_secret(char *text, const char *secret)
 {
 	struct text t = { text, text, text, false };

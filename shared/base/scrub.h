@@ -15,6 +15,8 @@
 void scrub(char *text, const char *secret);
 /* The known secret and pieces of it alone, also in place: for texts that are no prose, as request ids. */
 void scrub_secret(char *text, const char *secret);
+/* What begins like a key alone, also in place: for texts that are no prose, and whose secret is not known. */
+void scrub_shapes(char *text);
 /* Each byte of the whole secret becomes a star: for what is passed on in pieces. */
 void scrub_bytes(char *bytes, size_t n, const char *secret);
 /* The known secret in all that an error quotes. */

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/num.h"
+#include "base/scrub.h"
 
 #define RETRY_AFTER_MAX_S 86400
 
@@ -31,7 +32,7 @@ upstream_head_leads_to(struct upstream_head *h, const char *url, size_t n)
 	h->location = url ? strndup(url, n) : NULL;
 }
 
-/* Printable ASCII only: these go to logs and answers. */
+/* Printable ASCII only, and nothing that looks like a key: these go to logs and answers. */
 static void
 copy_plain(char *out, size_t size, const char *v, size_t n)
 {
@@ -40,6 +41,7 @@ copy_plain(char *out, size_t size, const char *v, size_t n)
 	for (size_t i = 0; i < n && len + 1 < size; i++)
 		out[len++] = v[i] > 0x20 && v[i] < 0x7f && v[i] != '"' ? v[i] : '?';
 	out[len] = '\0';
+	scrub_shapes(out);
 }
 
 static void

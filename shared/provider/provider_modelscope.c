@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/tick.h"
 #include "base/json.h"
+#include "base/scrub.h"
 #include "base/utf8.h"
 #include "provider/api_call.h"
 #include "provider/modelscope_answer.h"
@@ -124,9 +125,11 @@ submitted(struct image_call *call, struct picture_answer *a, const struct upstre
 	if (json_read(buf_str(&a->scan.rest), a->scan.rest.len, &root, e) < 0)
 		return openai_answer_read(a, f, call->nimages + 1, e);
 	request_id = json_string_value(json_object_get(root, "request_id"));
-	if (request_id && !call->upstream_request_id[0])
+	if (request_id && !call->upstream_request_id[0]) {
 		utf8_clip(call->upstream_request_id, sizeof(call->upstream_request_id), request_id,
 			  strlen(request_id), sizeof(call->upstream_request_id));
+		scrub_shapes(call->upstream_request_id);
+	}
 	modelscope_read(a, root, &said);
 	if (said.state == TASK_FAILED)
 		return modelscope_failed(f, root, &said, e);

@@ -440,10 +440,15 @@ pieces_of_a_known_secret_are_taken_out(void **state)
 		{ "Zq4kd8Wm-2uT", "Zq4kd8Wm-2uT" },
 		{ "", "" },
 	};
+	char id[] = "req_eyJhbGciOiJIUzI1NiJ9.e30.c2ln/sk-abcdefgh", plain[] = "req-ms-dos_4f1a";
 	char whole[] = "data: zq4kd8Wm-2uT_9xLp0vB7sNf\0zq4kd8Wm-2uT_9xLp0vB7sNf.";
 	struct err e = { .about = "about zq4kd8Wm-2uT", .found = "zq4kd8Wm-2uT_9xLp0vB7sNf" };
 
 	(void)state;
+	scrub_shapes(id);
+	assert_string_equal(id, "req_eyJ***");
+	scrub_shapes(plain);
+	assert_string_equal(plain, "req-ms-dos_4f1a");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char *text = strdup(cases[i].in), *other = strdup(cases[i].in);
 
