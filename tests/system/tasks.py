@@ -7,7 +7,7 @@ import time
 import urllib.parse
 
 from sse import Stream
-from support import NOVELAI_TOKEN, SLOW, merge, sim_config, wait_until
+from support import NOVELAI_TOKEN, SLOW, alive, merge, sim_config, wait_until
 
 TASK_ID = r"^task_[0-9a-hjkmnp-tv-z]{26}$"
 ENDED = ("SUCCESS", "FAILURE", "REVOKED")
@@ -109,6 +109,8 @@ def kill_program(easel, program):
     victims = wait_until(processes, 20, "all of " + program)
     for p in victims:
         os.kill(p.pid, signal.SIGKILL)
+    # One that is not dead yet still takes connections, to drop them.
+    wait_until(lambda: not any(alive(p.pid) for p in victims), 20, "all of them are dead")
     return victims
 
 
