@@ -264,14 +264,7 @@ chat_image(struct request *r, struct image_engine *g, const struct chat_request 
 	__attribute__((cleanup(chat_turn_done))) struct chat_turn turn = { 0 };
 	AUTO(chat_sources) sources = { 0 };
 	struct image_request image;
-	AUTO(image_job)
-	job = { .rq = &image,
-		.asked = model,
-		.request_id = request_id(r),
-		.key_id = request_principal(r)->id,
-		.deadline = *request_deadline(r),
-		.budget_ms = request_budget_ms(r),
-		.ledger = request_ledger(r) };
+	AUTO(image_job) job = image_common_job(r);
 	struct image_wait wait = { .r = r, .g = g, .job = &job, .body = body, .chat = true };
 	struct chat c = { .r = r,
 			  .g = g,
@@ -284,6 +277,8 @@ chat_image(struct request *r, struct image_engine *g, const struct chat_request 
 	if (chat_turn_read(rq, &turn, e) < 0 || chat_image_params(rq, &image, e) < 0 ||
 	    chat_sources_take(r, g->files, &turn, caps->sources_max, &sources, e) < 0)
 		return -1;
+	job.rq = &image;
+	job.asked = model;
 	image.prompt = turn.prompt;
 	image.stream = rq->stream;
 	image.sources = sources.v;

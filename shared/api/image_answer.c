@@ -148,15 +148,10 @@ int
 image_answer(struct request *r, struct image_engine *g, const struct image_request *rq,
 	     const json_t *body, const char *model, struct err *e)
 {
-	AUTO(image_job)
-	job = { .rq = rq,
-		.model_asked = model,
-		.request_id = request_id(r),
-		.key_id = request_principal(r)->id,
-		.deadline = *request_deadline(r),
-		.budget_ms = request_budget_ms(r),
-		.ledger = request_ledger(r) };
+	AUTO(image_job) job = image_common_job(r);
 	struct image_wait w = { .r = r, .g = g, .job = &job, .body = body };
 
+	job.rq = rq;
+	job.model_asked = model;
 	return rq->stream ? image_stream(&w, e) : answer(&w, e);
 }

@@ -16,6 +16,16 @@ forget(void *intent)
 	intent_release(intent);
 }
 
+struct image_job
+image_common_job(struct request *r)
+{
+	return (struct image_job){ .request_id = request_id(r),
+				   .key_id = request_principal(r)->id,
+				   .deadline = *request_deadline(r),
+				   .budget_ms = request_budget_ms(r),
+				   .ledger = request_ledger(r) };
+}
+
 int
 image_common_run(struct request *r, struct image_engine *g, struct image_job *job,
 		 const char *task_id, struct err *e)

@@ -9,6 +9,9 @@
 #include "http/request.h"
 #include "job/image_run.h"
 
+/* The job of this request, of which the caller says what is asked for. */
+struct image_job image_common_job(struct request *r);
+
 /*
  * Runs the job and settles what the frame wants to know of it.  task_id: where the task's id stands when it has become
  * one meanwhile, else "".  As image_run().
