@@ -438,6 +438,21 @@ def test_several_keys_take_turns(start_easel, sim):
     assert 4 <= len(watch.requests("chat")) <= 5, "each of two workers asks with the refused key once at most"
 
 
+@pytest.mark.parametrize("fault", ["status", "sse-error"])
+def test_no_key_of_a_provider_is_quoted_whichever_it_was_sent(start_easel, sim, fault):
+    keys = ["sk-sim-Wq7rT2mXe9Lk4Zb", "sk-sim-h5VnY8cJd3Pf6Gs"]
+    several = config(sim, providers={"sim": {"api_keys": keys}})
+    del several["providers"]["sim"]["api_key"]
+    easel = start_easel(several)
+    for key in keys:
+        said = key if fault == "sse-error" else key[len("sk-sim-"):]
+        sim.faults({"status": 400, "message": f"is {said} yours?"} if fault == "status" else
+                   {"fault": "sse-error", "message": f"is {said} yours?"})
+        answer = chat(easel, model="mini", stream=fault == "sse-error")
+        assert b"yours?" in answer.body, answer
+        assert not any(k[7:] in str(answer) or k[7:] in easel.log() for k in keys), answer
+
+
 def test_an_error_in_the_middle_of_a_stream_is_passed_on(easel):
     body = chat(easel, model="gpt-4o-mini@sse-error", stream=True).body
     assert b'"server_error"' in body and b"[DONE]" not in body
