@@ -198,8 +198,7 @@ choose_model(struct image_engine *g, struct image_job *job, const struct model_c
 		return -1;
 	job->model = m;
 	receipt_done(&job->receipt);
-	job->receipt = receipt;
-	receipt.words = NULL;
+	job->receipt.words = TAKE_PTR(receipt.words);
 	return 0;
 }
 

@@ -31,7 +31,8 @@
 struct upstream_head {
 	int status;
 	char content_type[96]; /* lower case, without parameters */
-	char request_id[96]; /* of x-request-id, x-oneapi-request-id, cf-ray: the first there is */
+	/* Of x-request-id, x-oneapi-request-id, cf-ray: the first there is; what looks like a key is hidden. */
+	char request_id[96];
 	char *location; /* where a redirect leads, absolute, once the call has ended; NULL: nowhere */
 	bool mitigated;    /* cf-mitigated: the edge refused it, not the API behind */
 	int retry_after_s; /* both forms of Retry-After, and retry-after-ms rounded up; at most a
