@@ -11,7 +11,6 @@
 
 #include "base/cleanup.h"
 #include "net/upstream.h"
-#include "net/upstream_head.h"
 #include "wire_server.h"
 #include "wire_tls.h"
 
@@ -837,92 +836,6 @@ a_line_break_in_a_header_is_refused(void **state)
 	wire_stop(&w);
 }
 
-static void
-the_head_reads_what_servers_write(void **state)
-{
-	static const struct {
-		const char *line;
-		int retry_after_s;
-	} rows[] = {
-		{ "Retry-After: 12\r\n", 12 },
-		{ "retry-after:3", 3 },
-		{ "Retry-After: 1.5\r\n", 2 },
-		{ "Retry-After-Ms: 1500\r\n", 2 },
-		{ "retry-after-ms: 1", 1 },
-		{ "retry-after-ms: 12000.5", 13 },
-		{ "Retry-After: Thu, 01 Jan 2026 00:00:30 GMT\r\n", 30 },
-		{ "Retry-After: Thursday, 01-Jan-26 00:01:00 GMT", 60 },
-		{ "Retry-After: Wed, 31 Dec 2025 00:00:00 GMT", 0 },
-		{ "Retry-After: 99999999", 86400 },
-		{ "Retry-After: 99999999999999999999999", 86400 },
-		{ "Retry-After: -5", 0 },
-		{ "Retry-After: soon", 0 },
-		{ "Retry-After:", 0 },
-		{ "X-Retry-After: 5", 0 },
-	};
-	AUTO(upstream_head) h = { 0 };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		upstream_head_clear(&h);
-		upstream_head_line(&h, rows[i].line, strlen(rows[i].line), 1767225600);
-		if (h.retry_after_s != rows[i].retry_after_s)
-			fail_msg("'%s' is read as %d", rows[i].line, h.retry_after_s);
-	}
-}
-
-static void
-the_lower_quota_is_what_is_left(void **state)
-{
-	static const struct {
-		const char *line;
-		bool said;
-		int left;
-	} rows[] = {
-		{ "modelscope-ratelimit-requests-limit: 2000", false, 0 },
-		{ "modelscope-ratelimit-requests-remaining: soon", false, 0 },
-		{ "ModelScope-Ratelimit-Requests-Remaining: 1500\r\n", true, 1500 },
-		{ "modelscope-ratelimit-model-requests-remaining: 12", true, 12 },
-		{ "modelscope-ratelimit-requests-remaining: 13", true, 12 },
-		{ "modelscope-ratelimit-model-requests-remaining: 0", true, 0 },
-		{ "HTTP/1.1 200 OK", false, 0 },
-	};
-	AUTO(upstream_head) h = { 0 };
-
-	(void)state;
-	upstream_head_clear(&h);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		upstream_head_line(&h, rows[i].line, strlen(rows[i].line), 0);
-		if (h.quota_said != rows[i].said || h.quota_left != rows[i].left)
-			fail_msg("after '%s': %d, %d", rows[i].line, h.quota_said,
-				 (int)h.quota_left);
-	}
-}
-
-static void
-the_request_id_is_the_best_one_whatever_the_order(void **state)
-{
-	static const char *const lines[] = { "CF-Ray: ray", "X-Oneapi-Request-Id: one",
-					     "X-Request-Id: req\x01\"1" };
-	static const char *const after[] = { "ray", "one", "req??1" };
-	AUTO(upstream_head) h = { 0 };
-
-	(void)state;
-	upstream_head_clear(&h);
-	for (int i = 0; i < 3; i++) {
-		upstream_head_line(&h, lines[i], strlen(lines[i]), 0);
-		assert_string_equal(h.request_id, after[i]);
-	}
-	for (int i = 0; i < 2; i++)
-		upstream_head_line(&h, lines[i], strlen(lines[i]), 0);
-	assert_string_equal(h.request_id, "req??1");
-	upstream_head_line(&h, "HTTP/1.1 403", 12, 0);
-	assert_int_equal(h.status, 403);
-	assert_string_equal(h.request_id, "");
-	upstream_head_line(&h, "cf-mitigated: challenge", 23, 0);
-	assert_true(h.mitigated);
-}
-
 /* ---- TLS ---- */
 
 static EVP_PKEY *key;
@@ -1103,9 +1016,6 @@ main(void)
 		cmocka_unit_test(a_receiver_can_end_the_transfer_with_its_own_error),
 		cmocka_unit_test(an_empty_body_begins_too),
 		cmocka_unit_test(a_line_break_in_a_header_is_refused),
-		cmocka_unit_test(the_head_reads_what_servers_write),
-		cmocka_unit_test(the_lower_quota_is_what_is_left),
-		cmocka_unit_test(the_request_id_is_the_best_one_whatever_the_order),
 		cmocka_unit_test(a_certificate_must_be_signed_valid_and_for_the_host),
 		cmocka_unit_test(threads_share_the_pool),
 	};
