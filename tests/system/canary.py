@@ -1,6 +1,7 @@
 """Secrets that are looked for: what forms of them would give them away, and where those could lie."""
 import base64
 import functools
+import hashlib
 import os
 import random
 import string
@@ -11,6 +12,7 @@ import urllib.parse
 from support import Process, descendants
 
 PIECE = 20  # characters: so much of a secret, from either end, is too much of it
+PART_BYTES, OVERLAP_BYTES = 1 << 16, 1 << 10  # what is searched at a time, and so much of the next: no form is longer
 LETTERS = string.ascii_letters + string.digits
 rng = random.SystemRandom()
 
@@ -32,6 +34,7 @@ def forms(value):
         found[f"base64+{skip}"], found[f"base64url+{skip}"] = text, text.replace(b"+", b"-").replace(b"/", b"_")
     if len(raw) > PIECE + 4:
         found["first half"], found["last half"] = raw[:PIECE], raw[-PIECE:]
+    assert max(map(len, found.values())) <= OVERLAP_BYTES
     return {name: text for name, text in found.items() if len(text) >= 8}
 
 
@@ -40,6 +43,7 @@ class Canaries:
 
     def __init__(self, **values):
         self.values = values
+        self.clean = {}  # digest of a part → of how many values, the first ones, there is none in it
 
     def __getitem__(self, name):
         return self.values[name]
@@ -52,10 +56,21 @@ class Canaries:
         return value
 
     def found(self, data, but=()):
-        """[(name, form, the bytes around it)] of those that stand in the bytes, but for some that are theirs to hold."""
-        return [(name, form, data[max(0, data.index(text) - 80):data.index(text) + 20])
-                for name, value in list(self.values.items()) if not name.startswith(tuple(but) or ("\0",))
-                for form, text in forms(value).items() if text in data]
+        """[(name, form, the bytes around it)] of those that stand in the bytes, but for some that are theirs to hold.
+
+        The same files and logs are searched again and again, a little longer each time: what was clean is not searched twice.
+        """
+        values, found = list(self.values.items()), []
+        for at in range(0, len(data), PART_BYTES):
+            part = data[at:at + PART_BYTES + OVERLAP_BYTES]
+            digest = hashlib.sha256(part).digest()
+            here = [(name, form, part[max(0, part.index(text) - 80):part.index(text) + 20])
+                    for name, value in values[self.clean.get(digest, 0):] if not name.startswith(tuple(but) or ("\0",))
+                    for form, text in forms(value).items() if text in part]
+            if not here and not but:
+                self.clean[digest] = len(values)
+            found += here
+        return found
 
 
 def files_below(*folders):

@@ -1,5 +1,6 @@
 """What the tests of tasks have in common: installations, the calls of both interfaces, an event stream."""
 import base64
+import contextlib
 import http.client
 import os
 import signal
@@ -108,7 +109,8 @@ def kill_program(easel, program):
         return found if len(found) == 3 else None
     victims = wait_until(processes, 20, "all of " + program)
     for p in victims:
-        os.kill(p.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # workers end with their parent
+            os.kill(p.pid, signal.SIGKILL)
     # One that is not dead yet still takes connections, to drop them.
     wait_until(lambda: not any(alive(p.pid) for p in victims), 20, "all of them are dead")
     return victims

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from canary import Canaries, Watcher, files_below, forms, is_core, secret
+from canary import PART_BYTES, Canaries, Watcher, files_below, forms, is_core, secret
 from sim import certs
 from sim.pictures import Picture
 from support import (EASEL, SLOW, Easel, alive, clean_environment, descendants, grok, merge, modelscope, novelai, raw, request,
@@ -528,6 +528,18 @@ def test_the_search_finds_what_is_there(value, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_bytes(b"..." + raw_value)
     assert [c.found(data)[0][0] for _, data in files_below(tmp_path)] == ["planted"]
+
+
+def test_the_search_finds_what_is_new_in_what_was_searched_before():
+    first, second = secret(), secret()
+    c = Canaries(first=first)
+    data = b"x" * (3 * PART_BYTES) + second.encode() + b"y" * PART_BYTES
+    assert not c.found(data) and not c.found(data)
+    c.add("second", second)
+    assert {f[0] for f in c.found(data)} == {"second"} == {f[0] for f in c.found(data)}
+    assert {f[0] for f in c.found(data + first.encode())} == {"first", "second"}
+    for at in range(PART_BYTES - len(first) - 1, PART_BYTES + 2):  # across the parts it is searched in
+        assert {f[0] for f in c.found(b"z" * at + first.encode() + b"z" * PART_BYTES)} == {"first"}, at
 
 
 def test_a_core_would_be_found(tmp_path):
