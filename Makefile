@@ -85,31 +85,34 @@ $(units): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 
 units: $(units)
 
+# One process a core, unless whoever called says how many.
+build = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 deps:
 	$(Q)scripts/install-deps.sh
 deps-test:
 	$(Q)scripts/install-deps.sh --test
 
 run: deps
-	$(Q)$(MAKE) --no-print-directory all && scripts/run.sh $(BUILD)
+	$(Q)$(build) all && scripts/run.sh $(BUILD)
 
 test: deps-test
-	$(Q)$(MAKE) --no-print-directory WERROR=1 all units && BUILD=$(BUILD) tests/run
+	$(Q)$(build) WERROR=1 all units && BUILD=$(BUILD) tests/run
 
 check-asan: deps-test
-	$(Q)$(MAKE) --no-print-directory SAN=asan WERROR=1 all units && BUILD=build-asan tests/run
+	$(Q)$(build) SAN=asan WERROR=1 all units && BUILD=build-asan tests/run
 check-tsan: deps-test
-	$(Q)$(MAKE) --no-print-directory SAN=tsan WERROR=1 all units && BUILD=build-tsan tests/run
+	$(Q)$(build) SAN=tsan WERROR=1 all units && BUILD=build-tsan tests/run
 
 check-churn: deps-test
-	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/churn
+	$(Q)$(build) all && BUILD=$(BUILD) tests/churn
 check-kills: deps-test
-	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/kills
+	$(Q)$(build) all && BUILD=$(BUILD) tests/kills
 fault-table: deps-test
-	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) tests/fault-table
+	$(Q)$(build) all && BUILD=$(BUILD) tests/fault-table
 
 bench: deps-test
-	$(Q)$(MAKE) --no-print-directory all && BUILD=$(BUILD) bench/run
+	$(Q)$(build) all && BUILD=$(BUILD) bench/run
 
 lint: export LINT_CPPFLAGS = $(CPPFLAGS)
 lint: deps-test

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "system"))
 
 import support  # noqa: E402
+from redis_server import Redis  # noqa: E402
 
 
 def pytest_configure(config):
@@ -40,6 +41,20 @@ def start_easel():
         except AssertionError as error:
             problems.append(str(error))
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="module")
+def next_redis():
+    """A function that answers a Redis for one test, which stops it; the one for the next test is starting meanwhile."""
+    ahead = []
+
+    def take():
+        taken = ahead.pop() if ahead else Redis()
+        ahead.append(Redis())
+        return taken
+    yield take
+    for redis in ahead:
+        redis.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import sqlite3
 
 import pytest
 
-from redis_server import Redis
 from support import SIM_KEY, SLOW, Easel, Request, Watch, expect_error, merge, sim_config, start_sim, wait_until
 
 SIM, QWEN = "gpt-image-1@delay=3", "Qwen/Qwen-Image@task-seconds=3"
@@ -76,12 +75,12 @@ def gives_slots(redis):
 
 
 @pytest.fixture(params=["stopped", "killed", "locked"])
-def away(request, sim):
+def away(request, sim, next_redis):
     """An installation, and how its store goes and comes."""
     config = merge(sim_config(sim, ["delay=3"]), {
         "models": {m: {"provider": "modelscope"} for m in (QWEN, NAMED_LATE)}, "store": {"task_lease": f"{3 * SLOW}s"},
         "deadline": {"grace": f"{60 * SLOW}s"}})
-    redis = None if request.param == "locked" else Redis()
+    redis = None if request.param == "locked" else next_redis()
     easel = Easel(merge(config, {"store": {"url": redis.url}}) if redis else config)
     store = {"stopped": Stopped, "killed": Killed}[request.param](redis) if redis else \
         Locked(os.path.join(easel.state, "easel.db"))
