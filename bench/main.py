@@ -96,7 +96,7 @@ def run(stack, args, results, cores):
         if stack.has_easel:
             stack.start_easel()
             measure.touch(stack)
-        results["speed"] = measure.speed(stack, peers, ("small", "large"), FORMATS, LEVELS,
+        results["speed"] = measure.speed(stack, {**peers, **stack.start_floors()}, ("small", "large"), FORMATS, LEVELS,
                                          counts, rounds, say)
 
 

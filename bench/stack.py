@@ -150,6 +150,35 @@ class Stack:
         wait_port(self.ports["lighttpd", "small"], process)
         return process
 
+    def start_floors(self):
+        """lighttpd with the least programs that FastCGI allows, two processes each: floor.c."""
+        conf = [
+            'server.modules = ( "mod_fastcgi" )',
+            f'server.document-root = "{self.dir}"',
+            'server.bind = "127.0.0.1"',
+            f"server.port = {free_port()}",
+            "server.listen-backlog = 4096",
+            "server.max-fds = 8192",
+            "server.max-connections = 4096",
+            "server.max-keep-alive-requests = 1000000",
+            "server.stream-response-body = 2",
+            "server.chunkqueue-chunk-sz = 65536",
+            f'server.upload-dirs = ( "{os.path.dirname(self.path("floor", "tmp", "x"))}" )',
+        ]
+        files = os.path.dirname(self.path("floor", "files", "x"))
+        for name, argument in (("floor", " " + files), ("floor, nothing kept", "")):
+            for size in ("small", "large"):
+                port = self.ports[name, size] = free_port()
+                program = f"{self.tool('bench/floor')} {self.upstream[size][0]}{argument}"
+                socket_path = self.path("floor", f"{size}{len(argument) and 1}.sock")
+                conf.append(f'$SERVER["socket"] == "127.0.0.1:{port}" {{\n'
+                            f'\tfastcgi.server = ( "/" => (( "bin-path" => "{program}", "socket" => "{socket_path}", '
+                            '"max-procs" => 2, "check-local" => "disable" )) )\n}')
+        process = self.start(["/usr/sbin/lighttpd", "-D", "-f", self.write("floor/lighttpd.conf", "\n".join(conf) + "\n")],
+                             "floor")
+        wait_port(port, process)
+        return {"floor": process, "floor, nothing kept": process}
+
     def start_nginx(self):
         servers = []
         for size in ("small", "large", "wait"):
@@ -258,9 +287,7 @@ upstream_model = "grok-imagine-1.0"
 
     def drop_pictures(self):
         """What was stored so far: a run of 2 MB pictures fills gigabytes."""
-        files = self.path("easel", "var", "files")
-        if not os.path.isdir(files):
-            return
-        for name in os.listdir(files):
-            if name.endswith((".png", ".jpg", ".webp")):
-                os.unlink(os.path.join(files, name))
+        for files in (self.path("easel", "var", "files"), self.path("floor", "files")):
+            for name in os.listdir(files) if os.path.isdir(files) else ():
+                if name.endswith((".png", ".jpg", ".webp")):
+                    os.unlink(os.path.join(files, name))

@@ -1,0 +1,159 @@
+/* floor - the least that a FastCGI program in Easel's place can do: what is left below it is room for work
+ *
+ *	floor PROVIDER-PORT [FOLDER]
+ *
+ * The listening socket is standard input.  Each request goes to the provider at 127.0.0.1 as it came, over a
+ * connection that is kept and by bare read() and write(); the provider's body is the answer.  With a FOLDER as many
+ * bytes as the picture has are written to a new file, which is given its name and read again, and two lines are added
+ * to FOLDER/log, as for every picture that must not be lost.  There is no key, no JSON, no base64, no check, no deadline, and every
+ * failure is the end of the program.
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <fcgiapp.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define THREADS       64
+#define REQUEST_BYTES 65536
+#define ANSWER_BYTES  (4 << 20)
+
+static int provider_port;
+static const char *folder;
+static int log_fd = -1;
+static atomic_ulong serial;
+
+static int
+provider_connect(void)
+{
+	const struct sockaddr_in address = { .sin_family = AF_INET,
+					     .sin_port = htons((uint16_t)provider_port),
+					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const int one = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one))
+		err(1, "the provider at port %d", provider_port);
+	return fd;
+}
+
+/* The whole answer in buf; *body is where its body begins. */
+static size_t
+ask(int provider, const char *request, size_t n, char *buf, char **body)
+{
+	char head[256];
+	int h = snprintf(head, sizeof head,
+			 "POST /v1/images/generations HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+			 "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+			 n);
+	char whole[sizeof head + REQUEST_BYTES];
+	memcpy(whole, head, (size_t)h);
+	memcpy(whole + h, request, n);
+	if (write(provider, whole, (size_t)h + n) != (ssize_t)((size_t)h + n))
+		err(1, "to the provider");
+	size_t got = 0, want = 0;
+	while (want == 0 || got < want) {
+		ssize_t r = read(provider, buf + got, ANSWER_BYTES - 1 - got);
+		if (r <= 0)
+			err(1, "from the provider");
+		got += (size_t)r;
+		buf[got] = '\0';
+		char *end = want ? NULL : strstr(buf, "\r\n\r\n");
+		if (end) {
+			const char *length = strcasestr(buf, "\r\ncontent-length:");
+			if (!length || length > end)
+				errx(1, "an answer without its length");
+			*body = end + 4;
+			want = (size_t)(end + 4 - buf) +
+			       strtoul(length + strlen("\r\ncontent-length:"), NULL, 10);
+			if (want > ANSWER_BYTES - 1)
+				errx(1, "an answer of %zu bytes", want);
+		}
+	}
+	return want - (size_t)(*body - buf);
+}
+
+/* data is written, named and read again. */
+static void
+keep(char *data, size_t n)
+{
+	char part[256], name[256];
+	unsigned long i = atomic_fetch_add(&serial, 1);
+	snprintf(part, sizeof part, "%s/%d-%lu.part", folder, (int)getpid(), i);
+	snprintf(name, sizeof name, "%s/%d-%lu.png", folder, (int)getpid(), i);
+	int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0 || write(fd, data, n) != (ssize_t)n || close(fd) || rename(part, name))
+		err(1, "%s", part);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, data, n) != (ssize_t)n || close(fd))
+		err(1, "%s", name);
+	static const char line[] = "a line of the log, as long as such a line is: who asked for "
+				   "what, of whom, and what became of it; about 150 letters\n";
+	for (int lines = 0; lines < 2; lines++)
+		if (write(log_fd, line, sizeof line - 1) < 0)
+			err(1, "the log");
+}
+
+static void *
+serve(void *unused)
+{
+	(void)unused;
+	FCGX_Request r;
+	char *buf = malloc(ANSWER_BYTES), *in = malloc(REQUEST_BYTES), *body = NULL;
+	if (!buf || !in || FCGX_InitRequest(&r, STDIN_FILENO, 0))
+		errx(1, "start");
+	int provider = -1;
+	while (FCGX_Accept_r(&r) == 0) {
+		int n = FCGX_GetStr(in, REQUEST_BYTES, r.in);
+		if (provider < 0)
+			provider = provider_connect();
+		size_t length = ask(provider, in, (size_t)n, buf, &body);
+		if (folder)
+			keep(body, length / 4 * 3);
+		char head[128];
+		int h = snprintf(head, sizeof head,
+				 "Status: 200 OK\r\nContent-Type: "
+				 "application/json\r\nContent-Length: %zu\r\n\r\n",
+				 length);
+		FCGX_PutStr(head, h, r.out);
+		FCGX_PutStr(body, (int)length, r.out);
+		FCGX_Finish_r(&r);
+	}
+	return NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc < 2 || argc > 3)
+		errx(2, "usage: floor PROVIDER-PORT [FOLDER]");
+	provider_port = atoi(argv[1]);
+	if (argc == 3) {
+		char path[256];
+		folder = argv[2];
+		snprintf(path, sizeof path, "%s/log", folder);
+		log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+		if (log_fd < 0)
+			err(1, "%s", path);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	if (FCGX_Init())
+		errx(1, "FCGX_Init");
+	for (int i = 1; i < THREADS; i++) {
+		pthread_t thread;
+		if (pthread_create(&thread, NULL, serve, NULL))
+			errx(1, "a thread");
+	}
+	serve(NULL);
+	return 0;
+}
