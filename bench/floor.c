@@ -3,10 +3,10 @@
  *	floor PROVIDER-PORT [FOLDER]
  *
  * The listening socket is standard input.  Each request goes to the provider at 127.0.0.1 as it came, over a
- * connection that is kept and by bare read() and write(); the provider's body is the answer.  With a FOLDER as many
- * bytes as the picture has are written to a new file, which is given its name and read again, and two lines are added
- * to FOLDER/log, as for every picture that must not be lost.  There is no key, no JSON, no base64, no check, no deadline, and every
- * failure is the end of the program.
+ * connection that is kept and by bare read() and write(); the provider's body is the answer.  With a FOLDER as
+ * many bytes as the picture has are written to a new file, which is given its name and read again, and two lines
+ * are added to FOLDER/log, as for every picture that must not be lost.  There is no key, no JSON, no base64, no
+ * check, no deadline, and every failure is the end of the program.
  */
 #include <arpa/inet.h>
 #include <err.h>
