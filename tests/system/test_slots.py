@@ -157,7 +157,10 @@ def test_a_killed_worker_gives_its_slot_back_within_a_second(easel, sim, watch):
     def somebody_waits_elsewhere():
         callers.append(caller(easel, f"p{len(callers)}"))
         wait_until(lambda: place(easel) == len(callers) + 1)
-        return any(1 in stages for pid, stages in jobs(easel).items() if pid != victim)
+        # Who only asked for a place has left.
+        waiting = wait_until(lambda: (lambda w: w if sum(w.values()) == len(callers) else None)(
+            {pid: stages.count(1) for pid, stages in jobs(easel).items()}))
+        return any(n for pid, n in waiting.items() if pid != victim)
 
     wait_until(somebody_waits_elsewhere, seconds=20)
     os.kill(victim, signal.SIGKILL)
