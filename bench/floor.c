@@ -137,7 +137,7 @@ main(int argc, char **argv)
 {
 	if (argc < 2 || argc > 3)
 		errx(2, "usage: floor PROVIDER-PORT [FOLDER]");
-	provider_port = atoi(argv[1]);
+	provider_port = (int)strtol(argv[1], NULL, 10);
 	if (argc == 3) {
 		char path[256];
 		folder = argv[2];
