@@ -91,7 +91,7 @@ def kill_tree(easel, target):
     process.wait()
     process.stdout.close()
     easel.process = None
-    support.wait_until(lambda: not any(support.alive(p.pid) for p in tree), 10, "the end of the whole tree")
+    support.wait_until(lambda: not any(support.alive(p) for p in tree), 10, "the end of the whole tree")
     reap()
 
 

@@ -31,15 +31,15 @@ sys.path.insert(0, SIMULATOR)
 # ---- processes ----
 
 class Process:
-    """A row of /proc."""
+    """A row of /proc.  Numbers are given out anew, within minutes when many tests run: the start makes it the same process."""
 
     def __init__(self, pid):
         self.pid = pid
         with open(f"/proc/{pid}/stat", errors="replace") as f:
             stat = f.read()
         self.name = stat[stat.index("(") + 1:stat.rindex(")")]
-        self.state, parent = stat[stat.rindex(")") + 2:].split()[:2]
-        self.parent = int(parent)
+        rest = stat[stat.rindex(")") + 2:].split()
+        self.state, self.parent, self.started = rest[0], int(rest[1]), int(rest[19])
         self.command = self.read("cmdline").decode(errors="replace").replace("\0", " ").strip()
 
     def read(self, what):
@@ -81,11 +81,13 @@ def descendants(pid):
     return found
 
 
-def alive(pid):
+def alive(process):
+    """Of a Process whether that one lives, of a number whether any does that has it now."""
     try:
-        return Process(pid).state not in "ZX"
+        now = Process(getattr(process, "pid", process))
     except (OSError, ValueError):
         return False
+    return now.state not in "ZX" and now.started == getattr(process, "started", now.started)
 
 
 def adopt_orphans():
@@ -336,7 +338,7 @@ class Easel:
             process.send_signal(signal.SIGTERM)
             code = process.wait(timeout=30 * SLOW)
             assert code == 0, f"easel serve ended with {code}: {self.log()[-3000:]}"
-            left = [p for p in tree if alive(p.pid)]
+            left = [p for p in tree if alive(p)]
             assert not left, f"easel serve left behind: {left}"
         finally:
             self.kill(tree)
@@ -351,7 +353,7 @@ class Easel:
             self.process.stdout.close()
             self.process = None
         for p in tree:
-            if alive(p.pid):
+            if alive(p):
                 try:
                     os.kill(p.pid, signal.SIGKILL)
                 except ProcessLookupError:

@@ -112,7 +112,7 @@ def kill_program(easel, program):
         with contextlib.suppress(ProcessLookupError):  # workers end with their parent
             os.kill(p.pid, signal.SIGKILL)
     # One that is not dead yet still takes connections, to drop them.
-    wait_until(lambda: not any(alive(p.pid) for p in victims), 20, "all of them are dead")
+    wait_until(lambda: not any(alive(p) for p in victims), 20, "all of them are dead")
     return victims
 
 

@@ -102,7 +102,7 @@ class Apache:
         self.process.send_signal(signal.SIGTERM)
         try:
             assert self.process.wait(20 * SLOW) == 0, self.log()
-            wait_until(lambda: not [p for p in tree if alive(p.pid)], 5, "its processes end")
+            wait_until(lambda: not [p for p in tree if alive(p)], 5, "its processes end")
         finally:
             self.process.kill()
             self.process.stdout.close()
@@ -297,7 +297,7 @@ def test_while_easel_is_away_apache_says_so_and_pictures_stay(site):
     tree = site.easel.tree()
     site.easel.process.send_signal(signal.SIGTERM)
     assert site.easel.process.wait(30 * SLOW) == 0
-    assert not [p for p in tree if alive(p.pid)]
+    assert not [p for p in tree if alive(p)]
     site.easel.process.stdout.close()
     try:
         for answer in (site.generate(), site.get("/v1/models"), site.get("/v1/tasks"), site.get("/nothing")):

@@ -460,7 +460,7 @@ def deaths(s):
         assert victims, word
         for p in victims:
             kill(p.pid, sig)
-        wait_until(lambda: not any(alive(p.pid) for p in victims), 10, f"{word} is dead")
+        wait_until(lambda: not any(alive(p) for p in victims), 10, f"{word} is dead")
         half.close()
         for future in waiting:
             future.result()
@@ -475,7 +475,7 @@ def deaths(s):
         for p in [s.easel.process.pid, *(p.pid for p in tree)]:
             kill(p, sig)
         s.easel.process.wait()
-        wait_until(lambda: not any(alive(p.pid) for p in tree), 10, "all of it is dead")
+        wait_until(lambda: not any(alive(p) for p in tree), 10, "all of it is dead")
         half.close()
         s.begin()
         assert not os.listdir(f"{s.easel.state}/run/upload")

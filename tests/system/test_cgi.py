@@ -222,7 +222,7 @@ def site(sim):
         tree = easel.tree()
         easel.process.send_signal(signal.SIGINT)
         assert easel.process.wait(20 * SLOW) == 0, easel.log()
-        wait_until(lambda: not [p for p in tree if alive(p.pid)], 5, "its processes end")
+        wait_until(lambda: not [p for p in tree if alive(p)], 5, "its processes end")
         worker.terminate()
         assert worker.wait(20 * SLOW) == 0, easel.log()
     finally:

@@ -467,7 +467,7 @@ def test_a_state_without_any_room_is_survived(start_easel, sim):
             killed = workers(easel)
             for p in killed:
                 os.kill(p.pid, signal.SIGKILL)
-            wait_until(lambda: not any(alive(p.pid) for p in killed), 5, "they are dead")
+            wait_until(lambda: not any(alive(p) for p in killed), 5, "they are dead")
             for _ in range(3):  # nobody can start, but somebody says so
                 answer = easel.generate(headers=HEADERS)
                 expect_error(answer, 507, "storage_full", party="gateway")

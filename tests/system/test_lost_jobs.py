@@ -297,9 +297,9 @@ def test_one_that_has_a_successor_already_is_found_too(easel, sim):
     os.kill(parent.pid, signal.SIGKILL)
     wait_until(lambda: len({p.pid for p in easel.named("handlers/" + MAKER)} - {p.pid for p in before}) == 3, 10,
                "the successors")
-    assert any(alive(p.pid) for p in before), "the worker goes on"
+    assert any(alive(p) for p in before), "the worker goes on"
     for p in before:
-        if p != parent and alive(p.pid):
+        if p != parent and alive(p):
             os.kill(p.pid, signal.SIGKILL)
     first.join()
     answer = easel.generate(headers=headers, **members)

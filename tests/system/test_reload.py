@@ -29,11 +29,11 @@ SECRET = "sk-sim-ReloadTestProviderSecret012345678"
 def reload(easel, said=RELOADED, busy=False):
     """SIGHUP, and waits for the word of it; if it was taken over, and the former programs have nothing in
     hand that keeps them busy, for their end.  What the log says meanwhile."""
-    before, old = len(easel.log()), [p.pid for p in easel.named("handlers/")]
+    before, old = len(easel.log()), easel.named("handlers/")
     easel.process.send_signal(signal.SIGHUP)
     wait_until(lambda: said in easel.log()[before:], 20, f"the log says '{said}'")
     if said == RELOADED and not busy:
-        wait_until(lambda: not any(alive(pid) for pid in old), 20, "the former programs end")
+        wait_until(lambda: not any(map(alive, old)), 20, "the former programs end")
     return easel.log()[before:]
 
 
@@ -90,13 +90,13 @@ def easel(start_easel, sim):
 # ---- what is taken over ----
 
 def test_a_new_model_is_there_and_no_process_of_the_old_programs(easel):
-    before, web_server = parents(easel), lighttpd(easel)
+    before, web_server, old = parents(easel), lighttpd(easel), easel.named("handlers/")
     assert "brand/new" not in ids(easel)
     easel.write_config({"models": {"brand/new": {"provider": "sim", "upstream_model": "gpt-image-1"}}})
     reload(easel)
     assert "brand/new" in ids(easel)
     assert easel.generate(model="brand/new").status == 200
-    assert not any(alive(pid) for pids in before.values() for pid in pids)
+    assert not any(map(alive, old))
     after = parents(easel)
     assert all(len(after[p]) == 1 and after[p] != before[p] for p in PROGRAMS), (before, after)
     assert lighttpd(easel) == web_server, "its configuration is the same"
@@ -377,13 +377,13 @@ def test_sighups_that_come_too_fast_are_one(easel):
 def test_sigterm_in_the_middle_of_a_reload_ends_all(sim):
     easel = Easel(sim_config(sim))
     try:
-        tree = {p.pid for p in easel.tree()}
+        tree = easel.tree()
         easel.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: {p.pid for p in easel.tree()} - tree, 10, "new processes")
-        tree |= {p.pid for p in easel.tree()}
+        wait_until(lambda: {p.pid for p in easel.tree()} - {p.pid for p in tree}, 10, "new processes")
+        tree += easel.tree()
         easel.process.send_signal(signal.SIGTERM)
         assert easel.process.wait(20 * SLOW) == 0
-        assert not [pid for pid in tree if alive(pid)] and not descendants(easel.process.pid)
+        assert not [p for p in tree if alive(p)] and not descendants(easel.process.pid)
     finally:
         easel.kill()
 
@@ -396,13 +396,13 @@ def test_sigterm_ends_those_that_still_finish_too(sim):
         thread.start()
         wait_until(lambda: sim.stats()["in_flight"] > before, 10, "a request at the provider")
         reload(easel, busy=True)
-        tree = [p.pid for p in easel.tree()]
+        tree = easel.tree()
         assert len(parents(easel)["images-generations"]) == 2, "the former one waits for its request"
         start = time.monotonic()
         easel.process.send_signal(signal.SIGTERM)
         assert easel.process.wait(20 * SLOW) == 0
         assert time.monotonic() - start < 10 * SLOW
-        assert not [pid for pid in tree if alive(pid)]
+        assert not [p for p in tree if alive(p)]
         thread.join()
     finally:
         easel.kill()

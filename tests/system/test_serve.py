@@ -211,11 +211,11 @@ def test_when_serve_is_killed_nothing_is_left(start_easel, sim):
     adopt_orphans()
     easel = Easel(sim_config(sim))
     try:
-        tree = [p.pid for p in wait_until(lambda: len(easel.tree()) > len(PROGRAMS) * 3 and easel.tree(), 10, "the workers")]
+        tree = wait_until(lambda: len(easel.tree()) > len(PROGRAMS) * 3 and easel.tree(), 10, "the workers")
         assert len(tree) > len(PROGRAMS) * 3  # serve, the web server, and a parent with two workers each
         easel.process.kill()
         easel.process.wait()
-        wait_until(lambda: not any(alive(pid) for pid in tree), 3, "all of it has ended")
+        wait_until(lambda: not any(map(alive, tree)), 3, "all of it has ended")
         with pytest.raises(OSError):
             request(easel.url, "GET", "/healthz")
         # and it starts again on what the dead one left
@@ -317,7 +317,7 @@ def test_sigterm_does_not_wait_longer_than_the_drain(sim):
         easel.process.send_signal(signal.SIGTERM)
         assert easel.process.wait(timeout=15 * SLOW) == 0
         assert time.monotonic() - start < 6 * SLOW
-        assert not [p for p in tree if alive(p.pid)]
+        assert not [p for p in tree if alive(p)]
         assert not any(is_good(a) for a in load.join())
     finally:
         easel.kill()
@@ -347,7 +347,7 @@ def test_sigint_ends_it_like_sigterm():
     try:
         easel.process.send_signal(signal.SIGINT)
         assert easel.process.wait(timeout=15 * SLOW) == 0
-        assert not [p for p in tree if alive(p.pid)]
+        assert not [p for p in tree if alive(p)]
     finally:
         easel.kill(tree)
 
