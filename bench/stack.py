@@ -124,9 +124,9 @@ class Stack:
 
     # ---- peers ----
 
-    def start_lighttpd(self):
-        conf = [
-            'server.modules = ( "mod_proxy" )',
+    def lighttpd_settings(self, module, folder):
+        return [
+            f'server.modules = ( "{module}" )',
             f'server.document-root = "{self.dir}"',
             'server.bind = "127.0.0.1"',
             f"server.port = {free_port()}",
@@ -136,8 +136,11 @@ class Stack:
             "server.max-keep-alive-requests = 1000000",
             "server.stream-response-body = 2",
             "server.chunkqueue-chunk-sz = 65536",
-            f'server.upload-dirs = ( "{os.path.dirname(self.path("lighttpd", "tmp", "x"))}" )',
+            f'server.upload-dirs = ( "{os.path.dirname(self.path(folder, "tmp", "x"))}" )',
         ]
+
+    def start_lighttpd(self):
+        conf = self.lighttpd_settings("mod_proxy", "lighttpd")
         for size in ("small", "large", "wait"):
             port = self.ports["lighttpd", size] = free_port()
             hosts = ", ".join(f'( "host" => "127.0.0.1", "port" => {p} )'
@@ -152,19 +155,7 @@ class Stack:
 
     def start_floors(self):
         """lighttpd with the least programs that FastCGI allows, two processes each: floor.c."""
-        conf = [
-            'server.modules = ( "mod_fastcgi" )',
-            f'server.document-root = "{self.dir}"',
-            'server.bind = "127.0.0.1"',
-            f"server.port = {free_port()}",
-            "server.listen-backlog = 4096",
-            "server.max-fds = 8192",
-            "server.max-connections = 4096",
-            "server.max-keep-alive-requests = 1000000",
-            "server.stream-response-body = 2",
-            "server.chunkqueue-chunk-sz = 65536",
-            f'server.upload-dirs = ( "{os.path.dirname(self.path("floor", "tmp", "x"))}" )',
-        ]
+        conf = self.lighttpd_settings("mod_fastcgi", "floor")
         files = os.path.dirname(self.path("floor", "files", "x"))
         for name, argument in (("floor", " " + files), ("floor, nothing kept", "")):
             for size in ("small", "large"):
