@@ -86,7 +86,7 @@ $(units): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 units: $(units)
 
 # One process a core, unless whoever called says how many.
-build = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+submake = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 deps:
 	$(Q)scripts/install-deps.sh
@@ -94,25 +94,25 @@ deps-test:
 	$(Q)scripts/install-deps.sh --test
 
 run: deps
-	$(Q)$(build) all && scripts/run.sh $(BUILD)
+	$(Q)$(submake) all && scripts/run.sh $(BUILD)
 
 test: deps-test
-	$(Q)$(build) WERROR=1 all units && BUILD=$(BUILD) tests/run
+	$(Q)$(submake) WERROR=1 all units && BUILD=$(BUILD) tests/run
 
 check-asan: deps-test
-	$(Q)$(build) SAN=asan WERROR=1 all units && BUILD=build-asan tests/run
+	$(Q)$(submake) SAN=asan WERROR=1 all units && BUILD=build-asan tests/run
 check-tsan: deps-test
-	$(Q)$(build) SAN=tsan WERROR=1 all units && BUILD=build-tsan tests/run
+	$(Q)$(submake) SAN=tsan WERROR=1 all units && BUILD=build-tsan tests/run
 
 check-churn: deps-test
-	$(Q)$(build) all && BUILD=$(BUILD) tests/churn
+	$(Q)$(submake) all && BUILD=$(BUILD) tests/churn
 check-kills: deps-test
-	$(Q)$(build) all && BUILD=$(BUILD) tests/kills
+	$(Q)$(submake) all && BUILD=$(BUILD) tests/kills
 fault-table: deps-test
-	$(Q)$(build) all && BUILD=$(BUILD) tests/fault-table
+	$(Q)$(submake) all && BUILD=$(BUILD) tests/fault-table
 
 bench: deps-test
-	$(Q)$(build) all && BUILD=$(BUILD) bench/run
+	$(Q)$(submake) all && BUILD=$(BUILD) bench/run
 
 lint: export LINT_CPPFLAGS = $(CPPFLAGS)
 lint: deps-test

@@ -157,11 +157,11 @@ class Stack:
         """lighttpd with the least programs that FastCGI allows, two processes each: floor.c."""
         conf = self.lighttpd_settings("mod_fastcgi", "floor")
         files = os.path.dirname(self.path("floor", "files", "x"))
-        for name, argument in (("floor", " " + files), ("floor, nothing kept", "")):
+        for name, kind, argument in (("floor", "kept", " " + files), ("floor, nothing kept", "bare", "")):
             for size in ("small", "large"):
                 port = self.ports[name, size] = free_port()
                 program = f"{self.tool('bench/floor')} {self.upstream[size][0]}{argument}"
-                socket_path = self.path("floor", f"{size}{len(argument) and 1}.sock")
+                socket_path = self.path("floor", f"{size}-{kind}.sock")
                 conf.append(f'$SERVER["socket"] == "127.0.0.1:{port}" {{\n'
                             f'\tfastcgi.server = ( "/" => (( "bin-path" => "{program}", "socket" => "{socket_path}", '
                             '"max-procs" => 2, "check-local" => "disable" )) )\n}')

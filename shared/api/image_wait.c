@@ -15,6 +15,7 @@
 #include "net/upstream.h"
 
 #define LOOK_US          1000000
+#define SOON_US          10000
 #define SETTLE_US        150000000 /* beyond the work's time: its end is written down */
 #define NOTE_MS          500       /* for the record of a request that takes long */
 #define NOTE_ROOM_MS     100
@@ -234,6 +235,9 @@ set_due(struct image_wait *w, int64_t now_us)
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		if (times[i] > now_us && (!w->tick.due_us || times[i] < w->tick.due_us))
 			w->tick.due_us = times[i];
+	/* It passed just before the request left: whoever waits is told as soon as it has. */
+	if (w->wish.due_us && w->wish.due_us <= now_us && w->works && !w->handoff.begun)
+		w->tick.due_us = now_us + SOON_US;
 }
 
 static void
