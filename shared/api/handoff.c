@@ -215,7 +215,7 @@ handoff_dispatch(struct handoff *h, struct request *r, const struct image_job *j
 		return true;
 	history = handoff_history(h, job, false, NULL);
 	h->upstream_id[0] = '\0';
-	progress = handoff_progress(h, job);
+	progress = handoff_progress(job, job->call.nimages);
 	return !h->lost && (advance(h, r,
 				    &(struct task_step){ .dispatched = counts,
 							 .stage = "provider.submit",
@@ -230,12 +230,18 @@ handoff_dispatch(struct handoff *h, struct request *r, const struct image_job *j
 void
 handoff_upstream_id(struct handoff *h, struct request *r, const struct image_job *job)
 {
-	const char *id = handoff_resumable_id(job);
+	const char *id = intent_upstream_id_of(job->intent);
+	AUTO_FREE char *progress = NULL;
 
-	if (!h->task_id[0] || h->lost || !strcmp(id, h->upstream_id) ||
-	    !advance(h, r,
-		     &(struct task_step){
-			     .dispatched = true, .stage = "provider.wait", .upstream_id = id }))
+	if (!h->task_id[0] || h->lost || !strcmp(id, h->upstream_id))
+		return;
+	/* In one step: without its name a picture that is not among those that came would be asked for again. */
+	progress = handoff_progress(job, job->call.nimages);
+	if (!advance(h, r,
+		     &(struct task_step){ .dispatched = true,
+					  .stage = "provider.wait",
+					  .upstream_id = id,
+					  .progress = progress }))
 		return;
 	(void)snprintf(h->upstream_id, sizeof(h->upstream_id), "%s", id);
 }

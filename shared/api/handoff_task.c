@@ -55,22 +55,16 @@ handoff_history(const struct handoff *h, const struct image_job *job, bool ended
 	return json_dumps(list, JSON_COMPACT);
 }
 
-/*
- * Which key is used, so that whoever must go on can ask with the same; how many pictures it starts from, which are
- * gone then; and the pictures there are, without the one that the provider is asked for once more.
- */
 char *
-handoff_progress(const struct handoff *h, const struct image_job *job)
+handoff_progress(const struct image_job *job, unsigned came)
 {
 	const char *credential = job->call.credential ? job->call.credential : "";
 	char print[FINGERPRINT_TEXT];
 	json_auto_t *o = NULL;
 
 	fingerprint(credential, strlen(credential), print);
-	o = json_pack("{s:s, s:i, s:o}", "credential", print, "sources", (int)job->rq->nsources,
-		      "images",
-		      pictures_json(job->call.images,
-				    h->upstream_id[0] ? h->came : job->call.nimages));
+	o = json_pack("{s:s, s:b, s:o}", "credential", print, "remnant", job->rq->nsources > 0,
+		      "images", pictures_json(job->call.images, came));
 	return o ? json_dumps(o, JSON_COMPACT) : NULL;
 }
 
@@ -79,16 +73,6 @@ is_dispatched(const struct image_job *job)
 {
 	return intent_stage_of(job->intent) >= INTENT_SUBMITTING &&
 	       job->model->provider_conf->dialect != DIALECT_PREVIEW;
-}
-
-/*
- * The provider's name for it, when whoever finds the task could go on with that alone: of several pictures
- * made from others the rest could not be asked for, because those are gone.
- */
-const char *
-handoff_resumable_id(const struct image_job *job)
-{
-	return job->rq->nsources && job->rq->n > 1 ? "" : intent_upstream_id_of(job->intent);
 }
 
 int
@@ -105,12 +89,13 @@ handoff_fill(struct handoff *h, struct request *r, const struct image_job *job, 
 	(void)snprintf(t->provider, sizeof(t->provider), "%s", job->model->provider);
 	(void)snprintf(t->stage, sizeof(t->stage), "provider.%s",
 		       t->dispatched ? "wait" : "submit");
-	(void)snprintf(h->upstream_id, sizeof(h->upstream_id), "%s", handoff_resumable_id(job));
+	(void)snprintf(h->upstream_id, sizeof(h->upstream_id), "%s",
+		       intent_upstream_id_of(job->intent));
 	(void)snprintf(t->upstream_id, sizeof(t->upstream_id), "%s", h->upstream_id);
 	(void)snprintf(t->worker, sizeof(t->worker), "request-%d", (int)getpid());
 	t->request = request_text(job, body);
 	t->history = handoff_history(h, job, false, NULL);
-	t->progress = handoff_progress(h, job);
+	t->progress = handoff_progress(job, h->upstream_id[0] ? h->came : job->call.nimages);
 	return t->request && t->history && t->progress ? 0
 						       : err_set(e, ERR_INTERNAL, "out of memory");
 }

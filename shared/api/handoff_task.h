@@ -11,15 +11,11 @@
 char *
 handoff_history(const struct handoff *h, const struct image_job *job, bool ended, const char *code);
 /*
- * Which key is used, so that whoever must go on can ask with the same; how many pictures it starts from, which are
- * gone then; and the pictures there are, without the one that the provider is asked for once more.
+ * Which key is used, so that whoever must go on can ask with the same; whether the task's request is a remnant, as the
+ * pictures it starts from will be gone; and the first of the pictures there are, without what the provider is asked for
+ * once more.
  */
-char *handoff_progress(const struct handoff *h, const struct image_job *job);
-/*
- * The provider's name for it, when whoever finds the task could go on with that alone: of several pictures
- * made from others the rest could not be asked for, because those are gone.
- */
-const char *handoff_resumable_id(const struct image_job *job);
+char *handoff_progress(const struct image_job *job, unsigned came);
 
 /* The whole record.  0 or -1: ERR_INTERNAL. */
 int handoff_fill(struct handoff *h, struct request *r, const struct image_job *job,

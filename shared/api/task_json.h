@@ -8,9 +8,8 @@
  *	request   the body as it was asked for, without its pictures
  *	input     {"sources":[FILE…],"mask":FILE}, api/task_input.h
  *	history   [{"n","provider","started","outcome","code"}…], as in the object
- *	progress  {"usual_s","credential","sources","images":[PICTURE…]}: what came so far of several; sources: so
- *	          many input pictures went with the request that became a task; "partials" and "partial_n",
- *	          api/task_partial.h
+ *	progress  {"usual_s","credential","remnant","images":[PICTURE…]}: what came so far of several; remnant: so
+ *	          is the request (provider/image_request.h); "partials" and "partial_n", api/task_partial.h
  *	result    {"images":[PICTURE…],"receipt":{…},"mode"}; PICTURE: {"id","type","width","height","bytes",
  *	          "revised_prompt"}.  No URLs: they are made for whoever asks
  *	error     error_json(), English; its member "zh" has what is another text in Chinese

@@ -51,15 +51,12 @@ read_request(struct task_run *r, struct edit *ed, struct err *e)
 	ed->body = r->t->request ? json_loads(r->t->request, 0, NULL) : NULL;
 	if (!ed->body)
 		return err_set(e, ERR_INTERNAL, "the task's request cannot be read");
-	/* A request that was handed over took them along; without them it would be another picture. */
-	if (!r->t->input && !r->job.resume &&
-	    json_integer_value(json_object_get(r->progress, "sources")))
-		return err_set(e, ERR_HANDLER_CRASHED, "%s", "");
 	if (image_params_read(ed->body, &ed->rq, &ed->model, e) < 0 ||
 	    task_input_open(r->env->g->config->state_dir, r->t, ed, e) < 0)
 		return -1;
 	/* For whoever follows its events. */
 	ed->rq.stream = ed->rq.partial_images > 0;
+	ed->rq.remnant = json_is_true(json_object_get(r->progress, "remnant"));
 	return 0;
 }
 
@@ -164,14 +161,33 @@ take_up(struct task_run *r, struct picture came[IMAGES_MAX])
 	return true;
 }
 
+/* What its worker could not tell the store: its intent says it, until that is seen to (job/lost_task.c). */
+static void
+ask_intent(struct task_run *r)
+{
+	struct task_record *t = r->t;
+	struct intent_run run;
+
+	if (!t->dispatched || t->upstream_id[0])
+		return;
+	intent_run_read(r->env->g->config->state_dir, t->id, t->fence - 1, &run);
+	(void)snprintf(t->upstream_id, sizeof(t->upstream_id), "%s", run.upstream_id);
+	/* Of what its workers die again and again an end is made. */
+	if (run.unsent && t->attempts < TASK_CLAIMS_MAX)
+		t->dispatched = false;
+}
+
 /* A task whose worker died.  True: it is to be run, or gone on with. */
 static bool
 take_over(struct task_run *r, struct picture came[IMAGES_MAX])
 {
 	struct task_record *t = r->t;
 	const struct model_conf *m = config_model(r->env->g->config, t->model);
-	bool resumes = t->upstream_id[0] && m && provider_driver_of(m)->resume;
+	bool resumes;
 	struct err e;
+
+	ask_intent(r);
+	resumes = t->upstream_id[0] && m && provider_driver_of(m)->resume;
 
 	/* A death before anything was sent counts as well, and is told. */
 	if (!task_way_is_open(r))
@@ -187,23 +203,25 @@ take_over(struct task_run *r, struct picture came[IMAGES_MAX])
 		/* Should it be what workers die of, their number is known. */
 		task_way_open(r, t->provider);
 		r->noted = 1;
-		return task_way_advance(r, &(struct task_step){ .stage = "provider.wait" },
+		return task_way_advance(r,
+					&(struct task_step){ .stage = "provider.wait",
+							     .upstream_id = t->upstream_id },
 					TASK_DISPATCH_MS);
 	}
-	if (t->dispatched) {
+	if (!t->dispatched && t->attempts < TASK_CLAIMS_MAX) {
+		task_requeue(r->env, t, r->history, &(struct task_again){ 0 }, "worker_lost");
+		return false;
+	}
+	if (t->dispatched)
 		(void)err_set(&e, ERR_OUTCOME_UNKNOWN,
 			      "the worker ended after %s may have accepted it", t->provider);
-		e.may_have_been_billed = true;
-		for (unsigned i = 0; i < r->job.ncame; i++)
-			r->job.call.images[r->job.call.nimages++] = came[i];
-		note_what_came(r, m);
-		task_fail(r->env, t, r->history, &r->job, &e);
-	} else if (t->attempts >= TASK_CLAIMS_MAX) {
+	else
 		(void)err_set(&e, ERR_HANDLER_CRASHED, "%s", "");
-		task_fail(r->env, t, r->history, NULL, &e);
-	} else {
-		task_requeue(r->env, t, r->history, &(struct task_again){ 0 }, "worker_lost");
-	}
+	e.may_have_been_billed = t->dispatched || r->job.ncame;
+	for (unsigned i = 0; i < r->job.ncame; i++)
+		r->job.call.images[r->job.call.nimages++] = came[i];
+	note_what_came(r, m);
+	task_fail(r->env, t, r->history, &r->job, &e);
 	return false;
 }
 

@@ -192,7 +192,8 @@ X(ERR_DEADLINE, 504, "server_error", "deadline_exceeded", PARTY_PROVIDER, 0, \
 X(ERR_GONE, 499, "server_error", "client_closed_request", PARTY_CLIENT, 0, \
   "The client went away.", "客户端已断开。", "", "", NULL) \
 X(ERR_IMAGES_INCOMPLETE, 502, "upstream_error", "images_incomplete", PARTY_PROVIDER, 0, \
-  "Expected {expected} images, but {found} came.", "应有 {expected} 张图片，实际收到 {found} 张。", \
+  "Expected {expected} images, but {found} came.{about}", \
+  "应有 {expected} 张图片，实际收到 {found} 张。{about}", \
   "error.images holds those that came.", "error.images 中是已收到的图片。", NULL) \
 X(ERR_OUTCOME_UNKNOWN, 502, "server_error", "outcome_unknown", PARTY_GATEWAY, 0, \
   "Whether the provider made the picture cannot be known: {about}.", \

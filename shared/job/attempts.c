@@ -80,10 +80,10 @@ on_upstream_id(void *self, const char *id)
 	/* Before the name is gone: without it that would look like something bought that nobody can ask for. */
 	if (!*id) {
 		a->rest = true;
-		intent_sent(job->intent, INTENT_REST_UNSENT);
-	}
-	if (a->driver->resume)
+		intent_rest_unsent(job->intent, job->call.images, job->call.nimages);
+	} else if (a->driver->resume) {
 		lost_job_prepare(job);
+	}
 	intent_upstream_id(job->intent, id);
 	if (job->on_upstream_id)
 		job->on_upstream_id(job->on_self, id);
@@ -194,14 +194,33 @@ fit_into_time(struct attempts *a)
 		;
 }
 
+/* Made from the rest alone it would be another picture. */
+static int
+cannot_ask(const struct image_call *call, struct err *e)
+{
+	if (!call->nimages)
+		return err_set(e, ERR_HANDLER_CRASHED, "%s", "");
+	(void)err_set(e, ERR_IMAGES_INCOMPLETE,
+		      " The others were not asked for: what that takes went with a process that "
+		      "ended.");
+	e->party = PARTY_GATEWAY + 1;
+	return -1;
+}
+
 /* What a provider has accepted already is waited for, not asked for again. */
 static int
 ask(struct attempts *a, struct err *e)
 {
 	const char *resume = TAKE_PTR(a->job->resume);
 	struct image_call *call = &a->job->call;
-	int rc = resume && a->driver->resume ? a->driver->resume(call, resume, e)
-					     : a->driver->generate(call, e);
+	int rc = 0;
+
+	if (resume && a->driver->resume)
+		rc = a->driver->resume(call, resume, e);
+	else if (!call->rq->remnant)
+		rc = a->driver->generate(call, e);
+	if (rc == 0 && call->rq->remnant && call->nimages < call->rq->n)
+		rc = cannot_ask(call, e);
 
 	/* Wherever a provider has put it: some send it back in a header. */
 	key_turn_scrub(&a->turn, call->upstream_request_id);

@@ -238,11 +238,12 @@ account_for(const struct image_job *job, struct err *e)
 		e->may_have_been_billed = true;
 	if (strcmp(err_type(e), "upstream_error") != 0 || came >= job->rq->n)
 		return -1;
-	if (was.kind != ERR_IMAGES_INCOMPLETE)
+	if (was.kind != ERR_IMAGES_INCOMPLETE) {
 		err_detail(e, "%s %s", err_code(&was), was.detail);
-	e->kind = ERR_IMAGES_INCOMPLETE;
-	e->status = e->party = e->retry_after_s = 0;
-	e->param[0] = '\0';
+		e->kind = ERR_IMAGES_INCOMPLETE;
+		e->status = e->party = e->retry_after_s = 0;
+		e->param[0] = e->about[0] = '\0';
+	}
 	(void)snprintf(e->expected, sizeof(e->expected), "%u", job->rq->n);
 	(void)snprintf(e->found, sizeof(e->found), "%u", came);
 	return -1;

@@ -181,7 +181,7 @@ intent_take(const char *request_id, const char *key_id, const char *model, const
 	intent_put(i->provider, sizeof(i->provider), provider);
 	i->upstream_id[0] = i->credential[0] = '\0';
 	i->task_id[0] = '\0';
-	i->hashed = i->ncame = i->is_asked = 0;
+	i->hashed = i->ncame = i->nrest = i->is_asked = i->is_remnant = 0;
 	atomic_store_explicit(&i->nmade, 0, memory_order_relaxed);
 	atomic_store_explicit(&i->sent, INTENT_SENT, memory_order_relaxed);
 	atomic_store_explicit(&i->stage, INTENT_ACCEPTED, memory_order_release);
@@ -266,7 +266,7 @@ rest_of(const struct intent *i)
 
 /* Nobody reads it as long as there is no upstream id, which is written with release. */
 void
-intent_request(struct intent *i, const char *request, const char *credential,
+intent_request(struct intent *i, const char *request, bool remnant, const char *credential,
 	       const struct picture *came, unsigned ncame)
 {
 	struct intent_rest *rest = rest_of(i);
@@ -276,9 +276,24 @@ intent_request(struct intent *i, const char *request, const char *credential,
 	if (fits)
 		intent_put(rest->asked, sizeof(rest->asked), request);
 	i->is_asked = fits;
+	i->is_remnant = remnant;
 	i->ncame = fits ? ncame : 0;
 	if (i->ncame)
 		memcpy(rest->came, came, ncame * sizeof(*came));
+}
+
+/* Those of before are among them, in their places: who reads still by the name reads the same. */
+void
+intent_rest_unsent(struct intent *i, const struct picture *came, unsigned ncame)
+{
+	struct intent_rest *rest = ncame <= INTENT_CAME_MAX ? rest_of(i) : NULL;
+
+	i->nrest = rest ? ncame : 0;
+	if (rest)
+		memcpy(rest->came, came, ncame * sizeof(*came));
+	else
+		i->is_asked = 0;
+	intent_sent(i, INTENT_REST_UNSENT);
 }
 
 bool

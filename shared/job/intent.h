@@ -48,6 +48,8 @@ void intent_task(struct intent *i, const char *task_id, int64_t fence);
  */
 enum intent_sent { INTENT_SENT, INTENT_UNSENT, INTENT_REST_UNSENT };
 void intent_sent(struct intent *i, enum intent_sent sent);
+/* INTENT_REST_UNSENT, and these are what has been made: in one step. */
+void intent_rest_unsent(struct intent *i, const struct picture *came, unsigned ncame);
 /* While nothing was sent: what it is about, when that was not known before or is another now. */
 void intent_about(struct intent *i, const char *model, const char *provider);
 /* A stage; after INTENT_TASK nothing changes any more. */
@@ -60,11 +62,12 @@ void intent_upstream_id(struct intent *i, const char *id);
 void intent_hash(struct intent *i, const unsigned char hash[INTENT_HASH_BYTES]);
 /*
  * Before its upstream id: the request as JSON, the fingerprint of the credential, and the pictures that came before.
- * What is longer than INTENT_REQUEST_TEXT is not kept, nor more than INTENT_CAME_MAX.
+ * What is longer than INTENT_REQUEST_TEXT is not kept, nor more than INTENT_CAME_MAX.  remnant: what the provider has
+ * accepted can be asked for with it, and nothing else.
  */
 #define INTENT_REQUEST_TEXT 1024
 #define INTENT_CAME_MAX     10
-void intent_request(struct intent *i, const char *request, const char *credential,
+void intent_request(struct intent *i, const char *request, bool remnant, const char *credential,
 		    const struct picture *came, unsigned ncame);
 /*
  * A picture that is about to be there, and what was asked for, in the words of an images request (as above; of the
@@ -88,17 +91,27 @@ bool intent_answered(struct intent *i);
 bool intent_asks(const char *state_dir, const char *key_id,
 		 const unsigned char hash[INTENT_HASH_BYTES], const char *but, char request_id[40]);
 
+/* What the row of a task lacks that was taken over from the run under that fence. */
+struct intent_run {
+	char upstream_id[96]; /* the provider's name for what is being made; "": not known */
+	bool unsent; /* nothing has left, or nothing since what the row knows of has been made */
+};
+/* In the intents of this machine, whether their processes live or not; zeroed: nothing is known. */
+void
+intent_run_read(const char *state_dir, const char *task_id, int64_t fence, struct intent_run *run);
+
 /* A job whose process died. */
 struct intent_lost {
 	struct job_record job;
 	bool hashed; /* the hash is known */
 	unsigned char hash[INTENT_HASH_BYTES];
 	const char *request, *credential; /* "" not known; until fn returns */
+	bool remnant;                     /* the request is one */
 	const char *task_id;              /* "": no task's; until fn returns */
 	const struct picture *came;       /* until fn returns */
 	unsigned ncame;
-	bool rest_unsent;           /* those came, and the rest has not been asked for */
-	bool answered;              /* nothing else is to be seen to than these: */
+	bool rest_unsent; /* those came, the rest has not been asked for; no upstream id then */
+	bool answered;    /* nothing else is to be seen to than these: */
 	const struct picture *made; /* that may be there without a record; until fn returns */
 	unsigned nmade;
 	const char *made_request; /* what they were asked for by, or "" */

@@ -17,7 +17,7 @@
  */
 #define INTENT_FOLDER       "intent"
 #define INTENT_FILE_MAGIC   0x746e65746e49736cU
-#define INTENT_FILE_VERSION 4
+#define INTENT_FILE_VERSION 5
 #define CACHE_LINE          64
 #define INTENT_SLOTS_MAX    65536
 
@@ -45,7 +45,9 @@ struct intent {
 	char credential[12];
 	/* Of its struct intent_rest: */
 	_Atomic uint32_t nmade;
-	uint32_t ncame;
+	uint32_t ncame; /* when the name came */
+	uint32_t nrest; /* when it went */
+	uint32_t is_remnant;
 	uint32_t is_asked;
 } __attribute__((aligned(CACHE_LINE)));
 

@@ -1,6 +1,8 @@
 /* What processes that died have left, and what those that live have in hand. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,19 +42,28 @@ add_rest(const struct intent *i, struct intent_rest *rest, struct intent_lost *l
 	for (unsigned k = 0; k < INTENT_MADE_MAX; k++)
 		rest->made[k].id[sizeof(rest->made[k].id) - 1] = '\0';
 	l->request = rest->asked;
+	l->remnant = i->is_remnant == 1;
 	l->came = rest->came;
-	l->ncame = i->ncame < INTENT_CAME_MAX ? i->ncame : INTENT_CAME_MAX;
+	l->ncame = l->rest_unsent ? i->nrest : i->ncame;
+	if (l->ncame > INTENT_CAME_MAX)
+		l->ncame = INTENT_CAME_MAX;
 	l->made = rest->made;
 	l->nmade = i->nmade < INTENT_MADE_MAX ? i->nmade : INTENT_MADE_MAX;
 	l->made_request = rest->made_request;
+}
+
+/* Of a process that is dead: nothing has left. */
+static bool
+is_unsent(const struct intent *i, uint32_t stage)
+{
+	return i->sent == INTENT_UNSENT && (stage == INTENT_SUBMITTING || stage == INTENT_TASK);
 }
 
 static void
 make_record(const struct intent_header *h, struct intent *i, uint32_t stage, struct intent_lost *l)
 {
 	struct job_record *j = &l->job;
-	bool may_be_unsent = stage == INTENT_SUBMITTING || stage == INTENT_TASK;
-	bool unsent = i->sent == INTENT_UNSENT && may_be_unsent;
+	bool unsent = is_unsent(i, stage);
 
 	/* The file is not to be trusted to end its texts. */
 	i->request_id[sizeof(i->request_id) - 1] = '\0';
@@ -78,7 +89,8 @@ make_record(const struct intent_header *h, struct intent *i, uint32_t stage, str
 	(void)snprintf(j->program, sizeof(j->program), "%.*s", (int)sizeof(h->program), h->program);
 	intent_put(j->model, sizeof(j->model), i->model);
 	intent_put(j->provider, sizeof(j->provider), i->provider);
-	intent_put(j->upstream_id, sizeof(j->upstream_id), i->upstream_id);
+	if (!l->rest_unsent)
+		intent_put(j->upstream_id, sizeof(j->upstream_id), i->upstream_id);
 	intent_put(j->stage, sizeof(j->stage), stage_names[stage]);
 	intent_put(j->outcome, sizeof(j->outcome),
 		   stage >= INTENT_SUBMITTING && !unsent ? "outcome_unknown" : "handler_crashed");
@@ -116,7 +128,7 @@ recover_slots(int fd, bool *keep, int (*fn)(const struct intent_lost *l, void *a
 			continue;
 		make_record(&h, &i, stage, &l);
 		if (pread(fd, &rest, sizeof(rest), rest_at(&h, s)) != (ssize_t)sizeof(rest))
-			i.nmade = i.ncame = i.is_asked = 0; /* it was cut short */
+			i.nmade = i.ncame = i.nrest = i.is_asked = 0; /* it was cut short */
 		add_rest(&i, &rest, &l);
 		if (stage == INTENT_TASK && !i.task_id[0])
 			continue;
@@ -165,10 +177,24 @@ intent_recover(const char *state_dir, int (*fn)(const struct intent_lost *l, voi
 	return n;
 }
 
-/* In this file?  Of each slot its beginning is read first: most are free. */
+/* ---- of all processes ---- */
+
+/* Of each slot its beginning is read first: most are free. */
+#define BEGINNING_BYTES offsetof(struct intent, model)
+
+/* Hands out the slots in use until fn says that it has found its own. */
+struct search {
+	bool (*fn)(const struct search *s, int fd, const struct intent_header *h, off_t at,
+		   const struct intent *i);
+	const char *is, *but; /* what fn looks for, and what it passes over */
+	const unsigned char *hash;
+	int64_t fence;
+	char *request_id;
+	struct intent_run *run;
+};
+
 static bool
-asks_in(int fd, const char *key_id, const unsigned char hash[INTENT_HASH_BYTES], const char *but,
-	char request_id[40])
+search_file(const struct search *s, int fd)
 {
 	struct intent_header h;
 	struct intent i;
@@ -176,48 +202,102 @@ asks_in(int fd, const char *key_id, const unsigned char hash[INTENT_HASH_BYTES],
 	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != INTENT_FILE_MAGIC ||
 	    h.version != INTENT_FILE_VERSION || h.slot_bytes != sizeof(struct intent))
 		return false;
-	for (uint32_t s = 0; s < h.used && s < INTENT_SLOTS_MAX; s++) {
-		off_t at = (off_t)(sizeof(h) + s * sizeof(struct intent));
-		uint32_t stage;
+	for (uint32_t n = 0; n < h.used && n < INTENT_SLOTS_MAX; n++) {
+		off_t at = (off_t)(sizeof(h) + n * sizeof(struct intent));
 
-		if (pread(fd, &i, offsetof(struct intent, model), at) < 0)
+		if (pread(fd, &i, BEGINNING_BYTES, at) < 0)
 			return false;
-		stage = atomic_load_explicit(&i.stage, memory_order_relaxed);
-		if (stage < INTENT_SUBMITTING || stage > INTENT_TASK ||
-		    strncmp(i.key_id, key_id, sizeof(i.key_id) - 1) != 0 ||
-		    pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i) || i.hashed != 1 ||
-		    memcmp(i.hash, hash, sizeof(i.hash)) != 0 ||
-		    !strncmp(i.request_id, but, sizeof(i.request_id) - 1))
-			continue;
-		(void)snprintf(request_id, 40, "%.39s", i.request_id);
-		return true;
+		if (i.stage >= INTENT_SUBMITTING && i.stage <= INTENT_TASK &&
+		    s->fn(s, fd, &h, at, &i))
+			return true;
 	}
 	return false;
 }
 
-bool
-intent_asks(const char *state_dir, const char *key_id, const unsigned char hash[INTENT_HASH_BYTES],
-	    const char *but, char request_id[40])
+static bool
+search(const char *state_dir, const struct search *s)
 {
 	struct err ignored;
 	int dir = run_folder_open(state_dir, INTENT_FOLDER, &ignored);
 	DIR *list = dir < 0 ? NULL : fdopendir(dir);
 	struct dirent *entry;
-	bool asks = false;
+	bool found = false;
 
 	if (!list) {
 		if (dir >= 0)
 			(void)close(dir);
 		return false;
 	}
-	while (!asks && (entry = readdir(list))) {
+	while (!found && (entry = readdir(list))) {
 		AUTO_FD int fd = entry->d_name[0] == '.'
 					 ? -1
 					 : openat(dir, entry->d_name,
 						  O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-		asks = fd >= 0 && asks_in(fd, key_id, hash, but, request_id);
+		found = fd >= 0 && search_file(s, fd);
 	}
 	(void)closedir(list);
-	return asks;
+	return found;
+}
+
+static bool
+asks_the_same(const struct search *s, int fd, const struct intent_header *h, off_t at,
+	      const struct intent *beginning)
+{
+	struct intent i;
+
+	(void)h;
+	if (strncmp(beginning->key_id, s->is, sizeof(i.key_id) - 1) != 0 ||
+	    pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i) || i.hashed != 1 ||
+	    memcmp(i.hash, s->hash, sizeof(i.hash)) != 0 ||
+	    !strncmp(i.request_id, s->but, sizeof(i.request_id) - 1))
+		return false;
+	(void)snprintf(s->request_id, 40, "%.39s", i.request_id);
+	return true;
+}
+
+bool
+intent_asks(const char *state_dir, const char *key_id, const unsigned char hash[INTENT_HASH_BYTES],
+	    const char *but, char request_id[40])
+{
+	return search(state_dir, &(struct search){ .fn = asks_the_same,
+						   .is = key_id,
+						   .but = but,
+						   .hash = hash,
+						   .request_id = request_id });
+}
+
+/* Somebody who sees to its jobs may hold the lock, too. */
+static bool
+owner_is_dead(int fd, const struct intent_header *h)
+{
+	return flock(fd, LOCK_SH | LOCK_NB) == 0 || (kill((pid_t)h->pid, 0) < 0 && errno == ESRCH);
+}
+
+static bool
+is_run(const struct search *s, int fd, const struct intent_header *h, off_t at,
+       const struct intent *beginning)
+{
+	struct intent i, once_more;
+
+	(void)beginning;
+	if (pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i) || i.fence != s->fence ||
+	    strncmp(i.task_id, s->is, sizeof(i.task_id) - 1) != 0)
+		return false;
+	s->run->unsent =
+		(is_unsent(&i, i.stage) || i.sent == INTENT_REST_UNSENT) && owner_is_dead(fd, h);
+	/* Whoever lives may be writing it. */
+	if (i.sent != INTENT_REST_UNSENT &&
+	    pread(fd, &once_more, sizeof(i), at) == (ssize_t)sizeof(i) &&
+	    !memcmp(i.upstream_id, once_more.upstream_id, sizeof(i.upstream_id)))
+		intent_put(s->run->upstream_id, sizeof(s->run->upstream_id), i.upstream_id);
+	return true;
+}
+
+void
+intent_run_read(const char *state_dir, const char *task_id, int64_t fence, struct intent_run *run)
+{
+	*run = (struct intent_run){ 0 };
+	(void)search(state_dir,
+		     &(struct search){ .fn = is_run, .is = task_id, .fence = fence, .run = run });
 }

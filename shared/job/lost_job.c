@@ -20,8 +20,9 @@
 #define LEASE_MS    1    /* nobody has it */
 #define KNOWN_MS \
 	600000 /* how long a repetition without a key is expected: SDKs come back at once */
-#define CLIP_CHARS  100
-#define GIVEN_BYTES (1 << 20)
+#define CLIP_CHARS      100
+#define CLIP_WORD_BYTES 20
+#define GIVEN_BYTES     (1 << 20)
 
 /* ---- while its process lives ---- */
 
@@ -33,13 +34,18 @@ request_text(const struct image_job *job, bool clip)
 	const char *prompt = job->rq->prompt;
 	char clipped[4 * CLIP_CHARS + 8];
 	json_auto_t *o = NULL;
+	const char *name;
+	json_t *value;
+	void *next;
 
 	if (image_params_text(job->rq, &given) < 0 || !(o = json_loads(given.p, 0, NULL)))
 		return NULL;
 	if (clip) {
 		utf8_clip(clipped, sizeof(clipped), prompt, strlen(prompt), CLIP_CHARS);
 		prompt = clipped;
-		(void)json_object_del(o, "negative_prompt");
+		json_object_foreach_safe(o, next, name, value) if (json_string_length(value) >
+								   CLIP_WORD_BYTES)(void)
+			json_object_del(o, name);
 	}
 	(void)json_object_set_new(o, "prompt", json_string(prompt));
 	(void)json_object_set_new(o, "model", json_string(job->asked->id));
@@ -50,20 +56,19 @@ void
 lost_job_prepare(const struct image_job *job)
 {
 	const char *credential = job->call.credential ? job->call.credential : "";
+	bool remnant = job->rq->remnant || job->rq->nsources;
 	char print[FINGERPRINT_TEXT];
-	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *text = request_text(job, false);
 
-	/* Of several pictures made from others the rest cannot be asked for: those are gone. */
-	if (job->rq->n > 1 && job->rq->nsources)
-		return;
-	text = request_text(job, false);
-	/* A single one has been asked for: what it shows is decided. */
-	if (text && strlen(text) >= INTENT_REQUEST_TEXT && job->rq->n == 1) {
+	/* Of what has been asked for it is decided what it shows. */
+	if (text && strlen(text) >= INTENT_REQUEST_TEXT) {
 		free(text);
 		text = request_text(job, true);
+		remnant = true;
 	}
 	fingerprint(credential, strlen(credential), print);
-	intent_request(job->intent, text ? text : "", print, job->call.images, job->call.nimages);
+	intent_request(job->intent, text ? text : "", remnant, print, job->call.images,
+		       job->call.nimages);
 }
 
 /* The same put together as text, without its model: here for every picture. */
@@ -110,7 +115,8 @@ can_go_on(struct image_engine *r, const struct intent_lost *l)
 {
 	const struct model_conf *m = config_model(r->config, l->job.model);
 
-	return l->job.upstream_id[0] && l->request[0] && m && provider_driver_of(m)->resume;
+	return (l->job.upstream_id[0] || l->rest_unsent) && l->request[0] && m &&
+	       provider_driver_of(m)->resume;
 }
 
 /* The record of its key, or one that is found by what was asked for. */
@@ -147,12 +153,12 @@ fill_task(const struct intent_lost *l, struct task_record *t, struct err *e)
 	json_auto_t *history =
 		json_pack("[{s:i, s:s, s:I, s:n, s:n}]", "n", 1, "provider", j->provider, "started",
 			  (json_int_t)(j->created_ms / 1000), "outcome", "code");
-	json_auto_t *progress = json_pack("{s:s, s:o}", "credential", l->credential, "images",
-					  pictures_json(l->came, l->ncame));
+	json_auto_t *progress = json_pack("{s:s, s:b, s:o}", "credential", l->credential, "remnant",
+					  l->remnant, "images", pictures_json(l->came, l->ncame));
 
 	*t = (struct task_record){ .status = TASK_STARTED,
 				   .created_ms = j->created_ms,
-				   .dispatched = true };
+				   .dispatched = !l->rest_unsent };
 	id_alike("task_", j->request_id, t->id, sizeof(t->id));
 	(void)snprintf(t->request_id, sizeof(t->request_id), "%s", j->request_id);
 	(void)snprintf(t->owner, sizeof(t->owner), "%s", j->key_id);
@@ -181,7 +187,7 @@ hand_over(struct image_engine *r, const struct intent_lost *l, const struct dead
 		return -1;
 	log_warn(l->job.request_id,
 		 "its process died at stage %s; the work goes on as %s: %s at %s", l->job.stage,
-		 t.id, t.upstream_id, t.provider);
+		 t.id, t.dispatched ? t.upstream_id : "the rest", t.provider);
 	return 0;
 }
 
@@ -217,8 +223,9 @@ end_one(const struct intent_lost *l, void *arg)
 
 	if (rc == 0)
 		return 0;
-	log_error(l->job.request_id, "what became of it cannot be written down: %s %s", e.about,
-		  e.detail);
+	if (rc < 0)
+		log_error(l->job.request_id, "what became of it cannot be written down: %s %s",
+			  e.about, e.detail);
 	return -1;
 }
 

@@ -48,7 +48,7 @@ give_back(const struct config *c, struct store *store, const struct intent_lost 
 	if (held)
 		log_info(t->request_id, "task %s: %s, its worker died and nothing %s been sent",
 			 t->id, task_status_name(now), l->rest_unsent ? "more had" : "had");
-	return 0;
+	return held ? 0 : 1;
 }
 
 /* The provider had named it while the store was away. */
@@ -65,16 +65,7 @@ tell_name(struct store *store, const struct intent_lost *l, const struct deadlin
 	if (held)
 		log_info(l->job.request_id, "task %s: its worker died, %s knows it as %s",
 			 l->task_id, l->job.provider, l->job.upstream_id);
-	return 0;
-}
-
-/* The pictures that a request came with went with its process: without them the rest would be another picture. */
-static bool
-lacks_sources(const struct task_record *t)
-{
-	json_auto_t *progress = t->progress ? json_loads(t->progress, 0, NULL) : NULL;
-
-	return !t->input && json_integer_value(json_object_get(progress, "sources"));
+	return held ? 0 : 1;
 }
 
 int
@@ -91,10 +82,11 @@ lost_task_end(const struct config *c, struct store *store, const struct intent_l
 	if (store_task_get(store, l->task_id, &t, &found, d, e) < 0)
 		return -1;
 	/* What has a name is gone on with. */
-	if (!found || t.status != TASK_STARTED || t.fence != l->fence || t.upstream_id[0])
+	if (!found || t.status != TASK_STARTED || t.upstream_id[0])
 		return 0;
-	if (l->rest_unsent && lacks_sources(&t))
-		return 0;
+	/* Taken over already: whoever has done so looks for it. */
+	if (t.fence != l->fence)
+		return t.fence == l->fence + 1 ? 1 : 0;
 	if (unknown && !l->rest_unsent)
 		return tell_name(store, l, d, e);
 	/* Of what its workers die again and again its lease's end makes an end. */

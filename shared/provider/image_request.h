@@ -72,6 +72,11 @@ struct image_request {
 	const struct source *sources;
 	unsigned nsources;
 	const struct source *mask;
+	/*
+	 * Not all of it is here: its pictures, or the end of its prompt, went with a process that ended.  What a provider has
+	 * accepted is waited for; nothing more can be asked for.
+	 */
+	bool remnant;
 	/* Parameters that nobody here knows, for the receipt: "a, b"; "" when none. */
 	char unknown[256];
 };

@@ -93,7 +93,8 @@ struct provider_driver {
 	int (*generate)(struct image_call *call, struct err *e);
 	/*
 	 * The same for work that the provider has accepted under this id, in another process perhaps: that is
-	 * waited for, and only what lacks then is asked for.  NULL: nothing can be asked by an id.
+	 * waited for, and only what lacks then is asked for; nothing is of a remnant, and 0 may be fewer pictures.
+	 * NULL: nothing can be asked by an id.
 	 */
 	int (*resume)(struct image_call *call, const char *upstream_id, struct err *e);
 };

@@ -234,7 +234,7 @@ make_all(struct image_call *call, const char *accepted, struct err *e)
 		return -1;
 	if (accepted && modelscope_wait(call, accepted, e) < 0)
 		return -1;
-	while (call->nimages < want) {
+	while (call->nimages < want && !call->rq->remnant) {
 		if (generate_one(call, &w, e) < 0)
 			return -1;
 		tick_now();

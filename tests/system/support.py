@@ -288,11 +288,10 @@ class Easel:
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
         return self.request("POST", path, body, headers, **more)
 
-    def generate(self, headers=(), timeout=60, **members):
-        """POST /v1/images/generations; a member that is None is left out."""
+    def generate(self, headers=(), timeout=60, path="/v1/images/generations", **members):
+        """A request for a picture; a member that is None is left out."""
         value = {"prompt": "a panda", **members}
-        return self.post("/v1/images/generations",
-                         {k: v for k, v in value.items() if v is not None}, headers, timeout=timeout)
+        return self.post(path, {k: v for k, v in value.items() if v is not None}, headers, timeout=timeout)
 
     # ---- what it leaves and what it is made of ----
 
@@ -364,14 +363,14 @@ class Easel:
 class Request(threading.Thread):
     """A request for a picture that is waited for elsewhere; its answer, or how it broke."""
 
-    def __init__(self, easel, **members):
+    def __init__(self, easel, path="/v1/images/generations", **members):
         super().__init__(daemon=True)
-        self.easel, self.members, self.answer = easel, members, None
+        self.easel, self.path, self.members, self.answer = easel, path, members, None
         self.start()
 
     def run(self):
         try:
-            self.answer = self.easel.generate(timeout=100, **self.members)
+            self.answer = self.easel.generate(path=self.path, timeout=100, **self.members)
         except (OSError, http.client.HTTPException) as error:
             self.answer = error
 

@@ -2,12 +2,8 @@
 outcome is not known, and a repetition is told so.  Never is it bought again."""
 import base64
 import os
-import re
-import select
 import signal
 import socket
-import threading
-import urllib.parse
 
 import pytest
 
@@ -32,68 +28,6 @@ def nowhere():
         listener.listen(0)
         with socket.create_connection(listener.getsockname()):
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-
-
-class Door:
-    """A way to the simulator that shuts behind the first picture: who comes then waits outside."""
-
-    def __init__(self, sim):
-        where = urllib.parse.urlsplit(sim.base_url)
-        self.behind = (where.hostname, where.port)
-        self.shut, self.holds, self.opened = threading.Event(), threading.Event(), threading.Event()
-        self.held, self.listener = [], socket.create_server(("127.0.0.1", 0), backlog=0)
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self.let_in, daemon=True).start()
-
-    def let_in(self):
-        while True:
-            try:
-                front, _ = self.listener.accept()
-            except OSError:
-                return
-            if self.shut.is_set():
-                self.holds.set()
-                if not self.opened.wait(60 * SLOW):
-                    return
-            threading.Thread(target=self.pass_through, args=(front,), daemon=True).start()
-
-    def pass_through(self, front):
-        left = None  # of the picture
-        with front, socket.create_connection(self.behind) as back:
-            while not self.shut.is_set() or self.opened.is_set():
-                for side in select.select([front, back], [], [], 0.05)[0]:
-                    data = side.recv(65536)
-                    if not data:
-                        return
-                    if side is back and left is None and b"image/png" in data:
-                        head = data[:data.index(b"\r\n\r\n") + 4]
-                        left = len(head) + int(re.search(rb"(?i)content-length: (\d+)", head)[1])
-                    if side is back and left is not None:
-                        left -= len(data)
-                    if left == 0 and not self.shut.is_set():
-                        self.shut.set()  # before the caller has all of it
-                        self.fill()
-                    (front if side is back else back).sendall(data)
-                    if self.shut.is_set() and not self.opened.is_set():
-                        return
-
-    def fill(self):
-        """One connection is taken and held; then until none is made any more."""
-        self.held.append(socket.create_connection(self.listener.getsockname()))
-        self.holds.wait(60 * SLOW)
-        try:
-            while True:
-                self.held.append(socket.create_connection(self.listener.getsockname(), timeout=0.5))
-        except TimeoutError:
-            pass
-
-    def open(self):
-        for s in self.held:
-            s.close()
-        self.opened.set()
-
-    def close(self):
-        self.listener.close()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
@@ -144,23 +78,6 @@ def test_a_repetition_gets_what_the_provider_had_named(easel, sim, headers, agai
     task = easel.get("/v1/tasks?limit=1").json["data"][0]
     assert (task["status"], task["model"], task["provider"]) == ("SUCCESS", NAMED, "modelscope"), task
     assert [a["outcome"] for a in task["attempts"]] == ["worker_lost", "succeeded"], task
-
-
-@pytest.mark.parametrize("asked_before", [1, 2])
-def test_of_several_pictures_those_that_came_are_kept_and_the_rest_follows(easel, sim, asked_before):
-    members = {"model": NAMED, "prompt": f"several {asked_before}", "response_format": "url", "n": 3}
-    watch = Watch(sim)
-    first = Request(easel, **members)
-    wait_until(lambda: len(purchases(watch)) == asked_before, 20, "the purchases")
-    polls = len(watch.requests("task"))
-    wait_until(lambda: len(watch.requests("task")) > polls, 10, "the last one's name has come")
-    kill_program(easel, MAKER)
-    first.join()
-    answer = easel.generate(headers=RETRY, **members)
-    assert answer.status == 200 and answer.header("idempotent-replayed") == "true", answer
-    urls = {p["url"] for p in answer.json["data"]}
-    assert len(urls) == 3 and all(easel.stored(url)[:4] == b"\x89PNG" for url in urls)
-    assert len(purchases(watch)) == 3
 
 
 @pytest.mark.parametrize("headers,again", [({"Idempotency-Key": "lost-nameless"}, {}), ({}, RETRY)])
@@ -233,32 +150,6 @@ def test_what_had_not_left_is_not_unknown(easel):
     wait_until(lambda: attempts() == ["worker_lost", None], 10, "the second attempt")
     assert easel.request("DELETE", path).status == 200
     wait_until(lambda: easel.get(path).json["status"] == "REVOKED", 10, "its end")
-
-
-@pytest.mark.parametrize("store", ["sqlite", "redis"])
-def test_the_rest_of_a_task_that_had_not_left_is_asked_for_again_and_what_came_is_not(request, start_easel, sim, store):
-    door = Door(sim)
-    config = {"providers": {"door": {**modelscope(sim), "base_url": door.url + "/modelscope/v1", "connect_timeout": "60s"}},
-              "models": {NAMED: {"provider": "door"}}, "store": {"task_lease": "60s"}}
-    redis = Redis() if store == "redis" else None
-    try:
-        easel = start_easel(merge(config, {"store": {"url": redis.url}}) if redis else config)
-        watch = Watch(sim)
-        task = easel.post("/v1/tasks", {"model": NAMED, "prompt": "two", "n": 2}).json
-        path = "/v1/tasks/" + task["id"]
-        wait_until(door.shut.is_set, 20, "the first picture")
-        wait_until(lambda: easel.get(path).json["progress"]["stage"] == "provider.submit", 20, "the second one's attempt")
-        kill_program(easel, "task-worker")
-        door.open()
-        task = wait_until(lambda: (lambda t: t["status"] in ("SUCCESS", "FAILURE") and t)(easel.get(path).json), 40, "its end")
-        assert task["status"] == "SUCCESS" and len({i["url"] for i in task["images"]}) == 2, task
-        assert len(purchases(watch)) == 2
-        easel.stop()
-        easel.process = None
-    finally:
-        door.close()
-        if redis:
-            redis.stop()
 
 
 def test_pictures_that_went_with_a_request_are_not_done_without(easel):

@@ -297,6 +297,7 @@ static void
 survives_files_that_are_none_of_its_own(void **state)
 {
 	unsigned char other[256] = { 0 };
+	const uint32_t version = INTENT_FILE_VERSION;
 	uint32_t slot_bytes;
 	char path[160];
 	int fd;
@@ -336,7 +337,7 @@ survives_files_that_are_none_of_its_own(void **state)
 	assert_int_equal(recover(), 0);
 	assert_int_equal(access(path, F_OK), 0);
 	/* Cut in the middle of a slot: what is whole is handed out. */
-	assert_int_equal(pwrite(fd, "\x04", 1, 8), 1);
+	assert_int_equal(pwrite(fd, &version, sizeof(version), 8), sizeof(version));
 	assert_int_equal(pread(fd, &slot_bytes, sizeof(slot_bytes), 12), sizeof(slot_bytes));
 	assert_int_equal(ftruncate(fd, 128 + slot_bytes + 100), 0);
 	(void)close(fd);
@@ -361,7 +362,7 @@ child_that_can_be_gone_on_with(void)
 	/* What was in a slot before is nobody else's. */
 	i = intent_take("req_before", "key_1", "m", "p");
 	intent_hash(i, hash);
-	intent_request(i, "{}", "01234567", &came, 1);
+	intent_request(i, "{}", true, "01234567", &came, 1);
 	intent_release(i);
 	for (int n = 0; n < 3; n++) {
 		i = intent_take(n == 2 ? "req_unsent" : "req", "key_1", "m", "p");
@@ -372,9 +373,9 @@ child_that_can_be_gone_on_with(void)
 	}
 	i = intent_take("req_last", "key_1", "m", "p");
 	intent_hash(i, hash);
-	intent_request(i, longer + 1, "89abcdef", &came, 1);
+	intent_request(i, longer + 1, false, "89abcdef", &came, 1);
 	i = intent_take("req_long", "key_1", "m", "p");
-	intent_request(i, longer, "89abcdef", &came, 1);
+	intent_request(i, longer, true, "89abcdef", &came, 1);
 }
 
 static int
@@ -396,6 +397,7 @@ look_at_what_is_known(const struct intent_lost *l, void *arg)
 	assert_int_equal(strlen(l->request), last ? INTENT_REQUEST_TEXT - 1 : 0);
 	assert_int_equal(l->ncame, last);
 	if (last) {
+		assert_false(l->remnant);
 		assert_string_equal(l->credential, "89abcdef");
 		assert_string_equal(l->came[0].id, "0123456789abcdefghjkmnpqrs");
 	}
@@ -415,6 +417,97 @@ tells_how_to_go_on_until_that_is_done(void **state)
 	assert_int_equal(files(false), 1);
 	assert_int_equal(intent_recover(dir, look_at_what_is_known, &calls, &e), 2);
 	assert_int_equal(files(false), 0);
+}
+
+/* ---- of several pictures some ---- */
+
+static void
+child_with_a_rest(void)
+{
+	const struct picture came[] = { { .id = "first" }, { .id = "second" } };
+	struct intent *i;
+
+	if (intent_open(dir, "images-edits", SLOTS, &e) < 0)
+		_exit(1);
+	for (int n = 0; n < 2; n++) {
+		i = intent_take(n ? "req_1" : "req_0", "key_1", "m", "p");
+		intent_task(i, "task_1", 3 + n);
+		intent_stage(i, INTENT_WAITING);
+		intent_request(i, "{}", true, "01234567", came, 1);
+		intent_upstream_id(i, "up-1");
+		if (n)
+			intent_rest_unsent(i, came, 2);
+	}
+	/* Dead between the two steps: the name is not gone yet. */
+	i = intent_take("req_2", "key_1", "m", "p");
+	intent_task(i, "task_1", 5);
+	intent_sent(i, INTENT_UNSENT);
+	intent_stage(i, INTENT_SUBMITTING);
+}
+
+static int
+look_at_the_rest(const struct intent_lost *l, void *arg)
+{
+	bool rest = l->fence == 4;
+
+	(void)arg;
+	if (l->fence == 5)
+		return 0;
+	assert_true(l->remnant);
+	assert_int_equal(l->rest_unsent, rest);
+	assert_string_equal(l->job.upstream_id, rest ? "" : "up-1");
+	assert_int_equal(l->ncame, rest ? 2 : 1);
+	assert_string_equal(l->came[l->ncame - 1].id, rest ? "second" : "first");
+	return 0;
+}
+
+static void
+knows_what_came_and_that_the_rest_had_not_left(void **state)
+{
+	(void)state;
+	killed(child_with_a_rest);
+	assert_int_equal(intent_recover(dir, look_at_the_rest, NULL, &e), 3);
+}
+
+static void
+run_is(int64_t fence, const char *upstream_id, bool unsent)
+{
+	struct intent_run run;
+
+	intent_run_read(dir, "task_1", fence, &run);
+	assert_string_equal(run.upstream_id, upstream_id);
+	assert_int_equal(run.unsent, unsent);
+}
+
+static void
+tells_what_the_row_of_a_task_lacks(void **state)
+{
+	struct intent_run run;
+	struct intent *i;
+
+	(void)state;
+	killed(child_with_a_rest);
+	run_is(2, "", false);
+	run_is(3, "up-1", false);
+	run_is(4, "", true);
+	run_is(5, "", true);
+	run_is(6, "", false);
+	intent_run_read(dir, "task_2", 3, &run);
+	assert_string_equal(run.upstream_id, "");
+	assert_int_equal(recover(), 3);
+	run_is(3, "", false);
+
+	/* Whoever lives may send it yet, but a name is one. */
+	assert_int_equal(intent_open(dir, "models", SLOTS, &e), 0);
+	i = intent_take("req_3", "key_1", "m", "p");
+	intent_task(i, "task_1", 7);
+	intent_sent(i, INTENT_UNSENT);
+	intent_stage(i, INTENT_SUBMITTING);
+	run_is(7, "", false);
+	intent_upstream_id(i, "up-2");
+	run_is(7, "up-2", false);
+	intent_release(i);
+	run_is(7, "", false);
 }
 
 static int seen;
@@ -773,6 +866,8 @@ main(void)
 		TEST(cuts_what_is_too_long),
 		TEST(survives_files_that_are_none_of_its_own),
 		TEST(tells_how_to_go_on_until_that_is_done),
+		TEST(knows_what_came_and_that_the_rest_had_not_left),
+		TEST(tells_what_the_row_of_a_task_lacks),
 		TEST(loses_nothing_when_a_recovering_process_dies),
 		TEST(hands_each_job_to_one_process),
 		TEST(shows_whole_fields_wherever_the_kill_hits),
