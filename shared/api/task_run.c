@@ -124,12 +124,12 @@ settle(struct task_run *r, int rc, struct err *e)
 	const char *code = rc < 0 ? err_code(e) : NULL;
 
 	task_way_close(r, rc == 0 ? "succeeded" : "failed", code);
-	/* Whoever has it now decides what became of it; its pictures are there and paid for all the same. */
-	if (r->lost)
-		log_warn(r->t->request_id, "task %s: its lease was lost, the result is dropped",
-			 r->t->id);
-	else if (rc < 0 && goes_back(r, e, &again))
+	/* Whoever has it now decides what became of it, and nobody has whose fence it still is. */
+	if (rc < 0 && goes_back(r, e, &again))
 		task_requeue(r->env, r->t, r->history, &again, code);
+	else if (rc < 0 && r->lost && e->kind == ERR_GONE)
+		log_warn(r->t->request_id, "task %s: its lease was lost, the rest is left",
+			 r->t->id);
 	else if (rc < 0)
 		task_fail(r->env, r->t, r->history, r->cancelled ? NULL : &r->job, e);
 	else

@@ -9,9 +9,9 @@ import urllib.parse
 
 import pytest
 
-from store_away import (DEADLINE, NAMED_LATE, QWEN, RETRY, SIM, Request, away, bought, ended, kill_makers, kill_workers,  # noqa: F401
+from store_away import (DEADLINE, NAMED_LATE, QWEN, RETRY, SIM, Locked, Request, away, bought, ended, kill_makers, kill_workers,  # noqa: F401
                         named, numbers, one_picture, sent, sim, told)
-from support import Watch, wait_until
+from support import SLOW, Easel, Watch, merge, sim_config, wait_until
 
 
 @pytest.mark.parametrize("key", [{"Idempotency-Key": "owed-key"}, {}])
@@ -49,6 +49,26 @@ def test_a_retry_of_a_client_that_left_while_the_store_was_away_joins_its_work(a
     answer = told(retry, headers=RETRY, **members)
     assert answer.status == 200 and answer.header("idempotent-replayed") == "true", answer
     assert len(bought(watch)) == 1
+
+
+def test_what_came_after_the_lease_is_the_result_as_long_as_nobody_has_claimed_it(sim):
+    easel = Easel(merge(sim_config(sim, ["delay=3"]), {  # one worker, which does not claim while it has a task
+        "store": {"task_lease": f"{3 * SLOW}s"}, "process": {"workers": 1, "max_in_flight": 1}}))
+    store = Locked(os.path.join(easel.state, "easel.db"))
+    try:
+        watch = Watch(sim)
+        task_id = easel.post("/v1/tasks", {"model": SIM, "prompt": "late"}).json["id"]
+        wait_until(lambda: bought(watch), 10, "the purchase")
+        store.go()
+        wait_until(lambda: watch.requests("generate")[0]["end"], 20, "the picture")
+        time.sleep(4 * SLOW)  # the worker takes its lease for lost
+        store.come()
+        one_picture(easel, ended(easel, task_id))
+        assert len(bought(watch)) == 1
+        easel.stop()
+    finally:
+        store.come()
+        easel.kill()
 
 
 @contextlib.contextmanager
