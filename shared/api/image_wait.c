@@ -310,6 +310,18 @@ outlived(struct image_wait *w, int rc, struct err *e)
 	repeat_finish(&w->repeat, rc < 0 ? err_status(e) : 200, text);
 }
 
+/* Whoever asks again, as an SDK does when a connection breaks, is told what lacks, and not that he has gone. */
+static void
+tell_what_lacks(const struct image_wait *w, struct err *e)
+{
+	if (e->kind != ERR_GONE || !w->job->call.nimages || w->handoff.cancelled || w->let_go)
+		return;
+	image_run_incomplete(w->job, e);
+	e->party = PARTY_CLIENT + 1;
+	(void)snprintf(e->about, sizeof(e->about),
+		       " The others were not asked for: the client had left.");
+}
+
 static int
 work(struct image_wait *w, struct err *e)
 {
@@ -326,6 +338,8 @@ work(struct image_wait *w, struct err *e)
 	set_due(w, clock_us());
 	rc = image_common_run(w->r, w->g, w->job, w->handoff.task_id, e);
 	w->note_us = 0;
+	if (rc < 0)
+		tell_what_lacks(w, e);
 	if (w->handoff.begun)
 		outlived(w, rc, e);
 	return request_is_over(w->r) ? err_set(e, ERR_GONE, "%s", "") : rc;

@@ -225,19 +225,11 @@ ask_others(struct image_engine *g, struct image_job *job, struct err *e)
 	return rc;
 }
 
-/* Pictures that came are in the answer, and paid for, whatever happened then. */
-static int
-account_for(const struct image_job *job, struct err *e)
+void
+image_run_incomplete(const struct image_job *job, struct err *e)
 {
-	unsigned came = job->call.nimages;
 	const struct err was = *e;
 
-	if (!came)
-		return -1;
-	if (job->model->provider_conf->dialect != DIALECT_PREVIEW)
-		e->may_have_been_billed = true;
-	if (strcmp(err_type(e), "upstream_error") != 0 || came >= job->rq->n)
-		return -1;
 	if (was.kind != ERR_IMAGES_INCOMPLETE) {
 		err_detail(e, "%s %s", err_code(&was), was.detail);
 		e->kind = ERR_IMAGES_INCOMPLETE;
@@ -245,7 +237,19 @@ account_for(const struct image_job *job, struct err *e)
 		e->param[0] = e->about[0] = '\0';
 	}
 	(void)snprintf(e->expected, sizeof(e->expected), "%u", job->rq->n);
-	(void)snprintf(e->found, sizeof(e->found), "%u", came);
+	(void)snprintf(e->found, sizeof(e->found), "%u", job->call.nimages);
+}
+
+/* Pictures that came are in the answer, and paid for, whatever happened then. */
+static int
+account_for(const struct image_job *job, struct err *e)
+{
+	if (!job->call.nimages)
+		return -1;
+	if (job->model->provider_conf->dialect != DIALECT_PREVIEW)
+		e->may_have_been_billed = true;
+	if (!strcmp(err_type(e), "upstream_error") && job->call.nimages < job->rq->n)
+		image_run_incomplete(job, e);
 	return -1;
 }
 

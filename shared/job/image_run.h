@@ -103,6 +103,8 @@ int image_check(struct image_engine *g, struct image_job *job, struct err *e);
  * is the reason *e is ERR_IMAGES_INCOMPLETE.
  */
 int image_run(struct image_engine *g, struct image_job *job, struct err *e);
+/* Makes an ERR_IMAGES_INCOMPLETE of *e, which goes to the log; of one that it is already the numbers. */
+void image_run_incomplete(const struct image_job *job, struct err *e);
 
 /*
  * Reads OpenAI's parameters and the additional ones from a JSON object into *rq.  Strings stay owned

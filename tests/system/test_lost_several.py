@@ -1,7 +1,9 @@
-"""Several pictures whose process is killed between them: what came is kept, the one in hand is asked for by its name,
+"""Several pictures whose process is killed, or whose client leaves, between them: what came is kept, the one in hand is asked for by its name,
 the rest is asked for where it still can be, and nothing twice."""
 import base64
+import http.client
 import itertools
+import json
 import re
 import select
 import socket
@@ -165,8 +167,8 @@ def ended(easel, path):
     return wait_until(lambda: (lambda t: t["status"] in ("SUCCESS", "FAILURE") and t)(easel.get(path).json), 40, "its end")
 
 
-def lacks(error, came, n):
-    assert error["code"] == "images_incomplete" and error["party"] == "gateway", error
+def lacks(error, came, n, party="gateway"):
+    assert error["code"] == "images_incomplete" and error["party"] == party, error
     assert error["may_have_been_billed"] is True and f"Expected {n} images, but {came} came." in error["message"], error
 
 
@@ -231,6 +233,28 @@ def test_an_edit_that_was_handed_off(easel, sim, asked_before, headers):
     else:
         lacks(task["error"], 1, 2)
     assert len(purchases(watch)) == asked_before
+
+
+def test_what_its_client_left_is_told_as_missing(easel, sim):
+    """Who leaves gets no further picture made, and who tries again what came."""
+    members = several("/v1/images/generations", 2, prompt="left")
+    watch = Watch(sim)
+    client = http.client.HTTPConnection(urllib.parse.urlsplit(easel.url).netloc)
+    headers = {"Authorization": f"Bearer {easel.key}", "Content-Type": "application/json"}
+    client.request("GET", "/v1/models", headers=headers)  # lighttpd watches a connection from its second request on
+    client.getresponse().read()
+    client.request("POST", members["path"], json.dumps({k: v for k, v in members.items() if k != "path"}), headers)
+    has_a_name(watch, 1)
+    client.close()
+    wait_until(lambda: "the client has left" in easel.log(), 10)
+    answer = again(easel, **members)
+    assert answer.status == 502, answer
+    lacks(answer.error, 1, 2, "client")
+    are_there(easel, answer.error["images"], 1)
+    task = ended(easel, "/v1/tasks/" + answer.error["task_id"])
+    lacks(task["error"], 1, 2, "client")
+    are_there(easel, task["images"], 1)
+    assert len(purchases(watch)) == 1
 
 
 # ---- nothing is in hand: the rest had not left ----
