@@ -21,15 +21,15 @@ def is_whole(data):
     return data.startswith(PNG_MAGIC) and data.endswith(b"IEND\xaeB`\x82")
 
 
-def explains(target, ask):
-    """Was this request lost by that kill, in the way of such a kill?"""
+def explains(target, failure, program=None):
+    """Was a request to that program lost by that kill, in the way of such a kill?"""
     if target.kind in ("worker", "parent"):
-        return ask.failure in PROGRAM_ENDED and target.program == ask.program
+        return failure in PROGRAM_ENDED and target.program == program
     if target.kind == "lighttpd":
-        return ask.failure == BROKEN
-    if target.kind in ("redis", "everything") and ask.failure in STORE_AWAY:
+        return failure == BROKEN
+    if target.kind in ("redis", "everything") and failure in STORE_AWAY:
         return True
-    return target.kind != "redis" and (ask.failure == BROKEN or ask.failure in PROGRAM_ENDED)
+    return target.kind != "redis" and (failure == BROKEN or failure in PROGRAM_ENDED)
 
 
 class Judge:
@@ -142,9 +142,20 @@ class Judge:
     def failure(self, ask, task):
         code = task["error"]["code"]
         self.count[code] += 1
+        if code == "images_incomplete":
+            self.incomplete(ask, task["error"], task["images"])
+            return
         wrong = self.may_be_unknown(ask) if code == "outcome_unknown" else f"failed: {json.dumps(task)}"
         if wrong:
             self.problem(ask, wrong)
+
+    def incomplete(self, ask, error, images):
+        """Of several pictures all that were bought: the others were made from what is gone, or for a client that was."""
+        bought = len(self.bought[ask.name])
+        why = {"gateway": ask.how == "edit", "client": any(explains(t, BROKEN) for t in self.targets)}
+        if not why.get(error["party"]) or not 0 < bought < ask.n:
+            self.problem(ask, f"is images_incomplete, {bought} of {ask.n} were bought")
+        self.pictures(ask, [p["url"] for p in images], bought)
 
     def older(self, ask):
         told = self.easel.get("/task_status/" + ask.task).json
@@ -176,23 +187,23 @@ class Judge:
                 self.problem(ask, "was told no task of what was bought")
             return
         unknown = ask.how == "sdk" and ask.failure == "502 outcome_unknown"
-        if ask.how in KEYED or not (unknown or any(explains(t, ask) for t in self.targets)):
+        if ask.how in KEYED or not (unknown or any(explains(t, ask.failure, ask.program) for t in self.targets)):
             self.problem(ask, "failed, which no kill explains")
 
     # ---- pictures ----
 
-    def pictures(self, ask, urls):
+    def pictures(self, ask, urls, n=None):
         whole = []
         for url in urls:
             try:
                 whole.append(self.easel.stored(url))
             except AssertionError as error:
                 self.problem(ask, f"its picture cannot be fetched: {str(error)[:300]}")
-        self.whole(ask, whole)
+        self.whole(ask, whole, n)
 
-    def whole(self, ask, pictures):
-        if len(pictures) != ask.n:
-            self.problem(ask, f"{len(pictures)} pictures, not {ask.n}")
+    def whole(self, ask, pictures, n=None):
+        if len(pictures) != (n or ask.n):
+            self.problem(ask, f"{len(pictures)} pictures, not {n or ask.n}")
         for data in pictures:
             owner = self.serials.setdefault(serial_of(data), ask.name)
             if not is_whole(data) or owner != ask.name:

@@ -41,8 +41,8 @@ class Lane:
         return self
 
     def config(self):
-        from kill_load import LATE, MODELSCOPE, NOVELAI, OPENAI
-        of = {"sim": [*OPENAI, LATE], "modelscope": MODELSCOPE, "novelai": NOVELAI}
+        from kill_load import EDITS, LATE, MODELSCOPE, NOVELAI, OPENAI
+        of = {"sim": [*OPENAI, LATE], "modelscope": MODELSCOPE + EDITS, "novelai": NOVELAI}
         return support.merge(support.sim_config(self.sim), {
             "models": {m: {"provider": p} for p, models in of.items() for m in models},
             "store": {"task_lease": LEASE, **({"url": self.redis.url} if self.redis else {})},

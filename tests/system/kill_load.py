@@ -19,6 +19,7 @@ BROKEN = "broken connection"
 
 OPENAI = [f"gpt-image-1@delay={s}" for s in (0.1, 0.5, 1)]
 MODELSCOPE = [f"Qwen/Qwen-Image@task-seconds={s}" for s in (0.3, 0.8)]
+EDITS = [f"Qwen/Qwen-Image-Edit@task-seconds={s}" for s in (0.3, 0.8)]
 NOVELAI = [f"{NAI}@delay={s}" for s in (0.1, 0.3)]
 LATE = "gpt-image-1@delay=1.6"  # longer than the deadlines that are given
 
@@ -43,7 +44,7 @@ class Ask:
 
     @property
     def dialect(self):
-        return "modelscope" if self.model in MODELSCOPE else "novelai" if self.model in NOVELAI else "openai"
+        return "modelscope" if self.model in MODELSCOPE + EDITS else "novelai" if self.model in NOVELAI else "openai"
 
     @property
     def program(self):
@@ -80,6 +81,9 @@ def make_load(rng, prefix):
     for how in ("edit", "task key"):
         add(how, rng.choice(OPENAI), headers={"Idempotency-Key": f"{prefix}-{len(asks)}"},
             more={"image": "data:image/png;base64,"})
+    add("key", rng.choice(MODELSCOPE), n=2, headers={"Idempotency-Key": f"{prefix}-{len(asks)}"})
+    add("edit", rng.choice(EDITS), n=2, headers={"Idempotency-Key": f"{prefix}-{len(asks)}"},
+        more={"image": "data:image/png;base64,"})
     add("chat", rng.choice(models))
     add("plain", rng.choice(models))
     add("sdk", rng.choice(models))
