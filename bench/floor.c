@@ -1,21 +1,25 @@
 /* floor - the least that a FastCGI program in Easel's place can do: what is left below it is room for work
  *
- *	floor PROVIDER-PORT [FOLDER]
+ *	floor bare|connect|libcurl PROVIDER-PORT [FOLDER]
  *
  * The listening socket is standard input.  Each request goes to the provider at 127.0.0.1 as it came, over a
- * connection that is kept and by bare read() and write(); the provider's body is the answer.  With a FOLDER as
+ * connection that is kept; the provider's body is the answer.  It is asked by bare read() and write(); or over a
+ * connection that libcurl makes (CURLOPT_CONNECT_ONLY), with an HTTP/1.1 of our own; or by libcurl.  With a FOLDER as
  * many bytes as the picture has are written to a new file, which is given its name and read again, and two lines
  * are added to FOLDER/log, as for every picture that must not be lost.  There is no key, no JSON, no base64, no
  * check, no deadline, and every failure is the end of the program.
  */
 #include <arpa/inet.h>
+#include <curl/curl.h>
 #include <err.h>
 #include <fcgiapp.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +32,7 @@
 #define REQUEST_BYTES 65536
 #define ANSWER_BYTES  (4 << 20)
 
+static enum { BARE, CONNECT, LIBCURL } way;
 static int provider_port;
 static const char *folder;
 static int log_fd = -1;
@@ -47,9 +52,72 @@ provider_connect(void)
 	return fd;
 }
 
+/* ---- by bare read() and write(), or over libcurl's connection ---- */
+
+struct provider {
+	int fd;
+	CURL *curl; /* NULL: bare */
+	struct curl_slist *headers;
+};
+
+static void
+provider_open(struct provider *p)
+{
+	char url[64];
+
+	if (way == BARE) {
+		p->fd = provider_connect();
+		return;
+	}
+	p->curl = curl_easy_init();
+	p->headers = curl_slist_append(NULL, "Content-Type: application/json");
+	snprintf(url, sizeof url, "http://127.0.0.1:%d/v1/images/generations", provider_port);
+	curl_easy_setopt(p->curl, CURLOPT_URL, url);
+	curl_easy_setopt(p->curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(p->curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(p->curl, CURLOPT_HTTPHEADER, p->headers);
+	curl_socket_t fd;
+	if (way == CONNECT) {
+		curl_easy_setopt(p->curl, CURLOPT_CONNECT_ONLY, 1L);
+		if (curl_easy_perform(p->curl) ||
+		    curl_easy_getinfo(p->curl, CURLINFO_ACTIVESOCKET, &fd))
+			errx(1, "libcurl does not connect to the provider");
+		p->fd = fd;
+	}
+}
+
+static void
+send_all(struct provider *p, const char *data, size_t n)
+{
+	size_t sent = n;
+	if (p->curl ? curl_easy_send(p->curl, data, n, &sent) || sent != n
+		    : write(p->fd, data, n) != (ssize_t)n)
+		err(1, "to the provider");
+}
+
+static size_t
+receive(struct provider *p, char *buf, size_t n)
+{
+	struct pollfd wait = { .fd = p->fd, .events = POLLIN };
+	size_t got = 0;
+	CURLcode rc;
+	if (p->curl) {
+		while ((rc = curl_easy_recv(p->curl, buf, n, &got)) == CURLE_AGAIN)
+			(void)poll(&wait, 1, -1);
+		if (rc)
+			errx(1, "from the provider: %s", curl_easy_strerror(rc));
+	} else {
+		ssize_t r = read(p->fd, buf, n);
+		got = r > 0 ? (size_t)r : 0;
+	}
+	if (!got)
+		err(1, "from the provider");
+	return got;
+}
+
 /* The whole answer in buf; *body is where its body begins. */
 static size_t
-ask(int provider, const char *request, size_t n, char *buf, char **body)
+ask(struct provider *p, const char *request, size_t n, char *buf, char **body)
 {
 	char head[256];
 	int h = snprintf(head, sizeof head,
@@ -59,14 +127,10 @@ ask(int provider, const char *request, size_t n, char *buf, char **body)
 	char whole[sizeof head + REQUEST_BYTES];
 	memcpy(whole, head, (size_t)h);
 	memcpy(whole + h, request, n);
-	if (write(provider, whole, (size_t)h + n) != (ssize_t)((size_t)h + n))
-		err(1, "to the provider");
+	send_all(p, whole, (size_t)h + n);
 	size_t got = 0, want = 0;
 	while (want == 0 || got < want) {
-		ssize_t r = read(provider, buf + got, ANSWER_BYTES - 1 - got);
-		if (r <= 0)
-			err(1, "from the provider");
-		got += (size_t)r;
+		got += receive(p, buf + got, ANSWER_BYTES - 1 - got);
 		buf[got] = '\0';
 		char *end = want ? NULL : strstr(buf, "\r\n\r\n");
 		if (end) {
@@ -82,6 +146,41 @@ ask(int provider, const char *request, size_t n, char *buf, char **body)
 	}
 	return want - (size_t)(*body - buf);
 }
+
+/* ---- by libcurl ---- */
+
+struct answer {
+	char *p;
+	size_t n;
+};
+
+static size_t
+take(char *data, size_t size, size_t n, void *self)
+{
+	struct answer *a = self;
+	if (a->n + size * n > ANSWER_BYTES)
+		errx(1, "an answer of more than %zu bytes", a->n);
+	memcpy(a->p + a->n, data, size * n);
+	a->n += size * n;
+	return size * n;
+}
+
+static size_t
+ask_by_libcurl(struct provider *p, const char *request, size_t n, char *buf, char **body)
+{
+	struct answer a = { .p = buf };
+	curl_easy_setopt(p->curl, CURLOPT_POSTFIELDSIZE, (long)n);
+	curl_easy_setopt(p->curl, CURLOPT_POSTFIELDS, request);
+	curl_easy_setopt(p->curl, CURLOPT_WRITEFUNCTION, take);
+	curl_easy_setopt(p->curl, CURLOPT_WRITEDATA, &a);
+	CURLcode rc = curl_easy_perform(p->curl);
+	if (rc)
+		errx(1, "the provider: %s", curl_easy_strerror(rc));
+	*body = buf;
+	return a.n;
+}
+
+/* ---- what is kept, what is answered ---- */
 
 /* data is written, named and read again. */
 static void
@@ -112,12 +211,15 @@ serve(void *unused)
 	char *buf = malloc(ANSWER_BYTES), *in = malloc(REQUEST_BYTES), *body = NULL;
 	if (!buf || !in || FCGX_InitRequest(&r, STDIN_FILENO, 0))
 		errx(1, "start");
-	int provider = -1;
+	struct provider provider = { .fd = -1 };
+	bool open = false;
 	while (FCGX_Accept_r(&r) == 0) {
 		int n = FCGX_GetStr(in, REQUEST_BYTES, r.in);
-		if (provider < 0)
-			provider = provider_connect();
-		size_t length = ask(provider, in, (size_t)n, buf, &body);
+		if (!open)
+			provider_open(&provider);
+		open = true;
+		size_t length = (way == LIBCURL ? ask_by_libcurl : ask)(&provider, in, (size_t)n,
+									buf, &body);
 		if (folder)
 			keep(body, length / 4 * 3);
 		char head[128];
@@ -135,18 +237,21 @@ serve(void *unused)
 int
 main(int argc, char **argv)
 {
-	if (argc < 2 || argc > 3)
-		errx(2, "usage: floor PROVIDER-PORT [FOLDER]");
-	provider_port = (int)strtol(argv[1], NULL, 10);
-	if (argc == 3) {
+	if (argc < 3 || argc > 4)
+		errx(2, "usage: floor bare|connect|libcurl PROVIDER-PORT [FOLDER]");
+	way = !strcmp(argv[1], "bare") ? BARE : !strcmp(argv[1], "connect") ? CONNECT : LIBCURL;
+	provider_port = (int)strtol(argv[2], NULL, 10);
+	if (argc == 4) {
 		char path[256];
-		folder = argv[2];
+		folder = argv[3];
 		snprintf(path, sizeof path, "%s/log", folder);
 		log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 		if (log_fd < 0)
 			err(1, "%s", path);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	if (curl_global_init(CURL_GLOBAL_DEFAULT))
+		errx(1, "libcurl");
 	if (FCGX_Init())
 		errx(1, "FCGX_Init");
 	for (int i = 1; i < THREADS; i++) {

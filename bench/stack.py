@@ -157,18 +157,20 @@ class Stack:
         """lighttpd with the least programs that FastCGI allows, two processes each: floor.c."""
         conf = self.lighttpd_settings("mod_fastcgi", "floor")
         files = os.path.dirname(self.path("floor", "files", "x"))
-        for name, kind, argument in (("floor", "kept", " " + files), ("floor, nothing kept", "bare", "")):
+        floors = {"floor, nothing kept": ("bare", ""), "floor": ("bare", files), "floor, libcurl connects": ("connect", files),
+                  "floor, libcurl": ("libcurl", files)}
+        for name, (way, folder) in floors.items():
             for size in ("small", "large"):
                 port = self.ports[name, size] = free_port()
-                program = f"{self.tool('bench/floor')} {self.upstream[size][0]}{argument}"
-                socket_path = self.path("floor", f"{size}-{kind}.sock")
+                program = f"{self.tool('bench/floor')} {way} {self.upstream[size][0]} {folder}".strip()
+                socket_path = self.path("floor", f"{size}-{way}{len(folder)}.sock")
                 conf.append(f'$SERVER["socket"] == "127.0.0.1:{port}" {{\n'
                             f'\tfastcgi.server = ( "/" => (( "bin-path" => "{program}", "socket" => "{socket_path}", '
                             '"max-procs" => 2, "check-local" => "disable" )) )\n}')
         process = self.start(["/usr/sbin/lighttpd", "-D", "-f", self.write("floor/lighttpd.conf", "\n".join(conf) + "\n")],
                              "floor")
         wait_port(port, process)
-        return {"floor": process, "floor, nothing kept": process}
+        return dict.fromkeys(floors, process)
 
     def start_nginx(self):
         servers = []
