@@ -154,7 +154,7 @@ class Stack:
         return process
 
     def start_floors(self):
-        """lighttpd with the least programs that FastCGI allows, two processes each: floor.c."""
+        """lighttpd with the least programs that FastCGI allows, a process each: floor.c."""
         conf = self.lighttpd_settings("mod_fastcgi", "floor")
         files = os.path.dirname(self.path("floor", "files", "x"))
         floors = {"floor, nothing kept": ("bare", ""), "floor": ("bare", files), "floor, libcurl connects": ("connect", files),
@@ -166,7 +166,7 @@ class Stack:
                 socket_path = self.path("floor", f"{size}-{way}{len(folder)}.sock")
                 conf.append(f'$SERVER["socket"] == "127.0.0.1:{port}" {{\n'
                             f'\tfastcgi.server = ( "/" => (( "bin-path" => "{program}", "socket" => "{socket_path}", '
-                            '"max-procs" => 2, "check-local" => "disable" )) )\n}')
+                            '"max-procs" => 1, "check-local" => "disable" )) )\n}')
         process = self.start(["/usr/sbin/lighttpd", "-D", "-f", self.write("floor/lighttpd.conf", "\n".join(conf) + "\n")],
                              "floor")
         wait_port(port, process)

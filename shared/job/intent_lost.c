@@ -182,19 +182,12 @@ intent_recover(const char *state_dir, int (*fn)(const struct intent_lost *l, voi
 /* Of each slot its beginning is read first: most are free. */
 #define BEGINNING_BYTES offsetof(struct intent, model)
 
-/* Hands out the slots in use until fn says that it has found its own. */
-struct search {
-	bool (*fn)(const struct search *s, int fd, const struct intent_header *h, off_t at,
-		   const struct intent *i);
-	const char *is, *but; /* what fn looks for, and what it passes over */
-	const unsigned char *hash;
-	int64_t fence;
-	char *request_id;
-	struct intent_run *run;
-};
+/* A slot in use, of which only the beginning has been read.  True: it is the one that was looked for. */
+typedef bool
+slot_fn(int fd, const struct intent_header *h, off_t at, const struct intent *beginning, void *arg);
 
 static bool
-search_file(const struct search *s, int fd)
+search_file(int fd, slot_fn *fn, void *arg)
 {
 	struct intent_header h;
 	struct intent i;
@@ -208,14 +201,14 @@ search_file(const struct search *s, int fd)
 		if (pread(fd, &i, BEGINNING_BYTES, at) < 0)
 			return false;
 		if (i.stage >= INTENT_SUBMITTING && i.stage <= INTENT_TASK &&
-		    s->fn(s, fd, &h, at, &i))
+		    fn(fd, &h, at, &i, arg))
 			return true;
 	}
 	return false;
 }
 
 static bool
-search(const char *state_dir, const struct search *s)
+search(const char *state_dir, slot_fn *fn, void *arg)
 {
 	struct err ignored;
 	int dir = run_folder_open(state_dir, INTENT_FOLDER, &ignored);
@@ -234,20 +227,27 @@ search(const char *state_dir, const struct search *s)
 					 : openat(dir, entry->d_name,
 						  O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-		found = fd >= 0 && search_file(s, fd);
+		found = fd >= 0 && search_file(fd, fn, arg);
 	}
 	(void)closedir(list);
 	return found;
 }
 
+struct same {
+	const char *key_id, *but;
+	const unsigned char *hash;
+	char *request_id;
+};
+
 static bool
-asks_the_same(const struct search *s, int fd, const struct intent_header *h, off_t at,
-	      const struct intent *beginning)
+asks_the_same(int fd, const struct intent_header *h, off_t at, const struct intent *beginning,
+	      void *arg)
 {
+	const struct same *s = arg;
 	struct intent i;
 
 	(void)h;
-	if (strncmp(beginning->key_id, s->is, sizeof(i.key_id) - 1) != 0 ||
+	if (strncmp(beginning->key_id, s->key_id, sizeof(i.key_id) - 1) != 0 ||
 	    pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i) || i.hashed != 1 ||
 	    memcmp(i.hash, s->hash, sizeof(i.hash)) != 0 ||
 	    !strncmp(i.request_id, s->but, sizeof(i.request_id) - 1))
@@ -260,11 +260,9 @@ bool
 intent_asks(const char *state_dir, const char *key_id, const unsigned char hash[INTENT_HASH_BYTES],
 	    const char *but, char request_id[40])
 {
-	return search(state_dir, &(struct search){ .fn = asks_the_same,
-						   .is = key_id,
-						   .but = but,
-						   .hash = hash,
-						   .request_id = request_id });
+	struct same s = { key_id, but, hash, request_id };
+
+	return search(state_dir, asks_the_same, &s);
 }
 
 /* Somebody who sees to its jobs may hold the lock, too. */
@@ -274,30 +272,37 @@ owner_is_dead(int fd, const struct intent_header *h)
 	return flock(fd, LOCK_SH | LOCK_NB) == 0 || (kill((pid_t)h->pid, 0) < 0 && errno == ESRCH);
 }
 
+struct run_of {
+	const char *task_id;
+	int64_t fence;
+	struct intent_run *run;
+};
+
 static bool
-is_run(const struct search *s, int fd, const struct intent_header *h, off_t at,
-       const struct intent *beginning)
+is_run(int fd, const struct intent_header *h, off_t at, const struct intent *beginning, void *arg)
 {
+	const struct run_of *of = arg;
 	struct intent i, once_more;
 
 	(void)beginning;
-	if (pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i) || i.fence != s->fence ||
-	    strncmp(i.task_id, s->is, sizeof(i.task_id) - 1) != 0)
+	if (pread(fd, &i, sizeof(i), at) != (ssize_t)sizeof(i) || i.fence != of->fence ||
+	    strncmp(i.task_id, of->task_id, sizeof(i.task_id) - 1) != 0)
 		return false;
-	s->run->unsent =
+	of->run->unsent =
 		(is_unsent(&i, i.stage) || i.sent == INTENT_REST_UNSENT) && owner_is_dead(fd, h);
 	/* Whoever lives may be writing it. */
 	if (i.sent != INTENT_REST_UNSENT &&
 	    pread(fd, &once_more, sizeof(i), at) == (ssize_t)sizeof(i) &&
 	    !memcmp(i.upstream_id, once_more.upstream_id, sizeof(i.upstream_id)))
-		intent_put(s->run->upstream_id, sizeof(s->run->upstream_id), i.upstream_id);
+		intent_put(of->run->upstream_id, sizeof(of->run->upstream_id), i.upstream_id);
 	return true;
 }
 
 void
 intent_run_read(const char *state_dir, const char *task_id, int64_t fence, struct intent_run *run)
 {
+	struct run_of of = { task_id, fence, run };
+
 	*run = (struct intent_run){ 0 };
-	(void)search(state_dir,
-		     &(struct search){ .fn = is_run, .is = task_id, .fence = fence, .run = run });
+	(void)search(state_dir, is_run, &of);
 }

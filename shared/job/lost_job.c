@@ -43,9 +43,11 @@ request_text(const struct image_job *job, bool clip)
 	if (clip) {
 		utf8_clip(clipped, sizeof(clipped), prompt, strlen(prompt), CLIP_CHARS);
 		prompt = clipped;
-		json_object_foreach_safe(o, next, name, value) if (json_string_length(value) >
-								   CLIP_WORD_BYTES)(void)
-			json_object_del(o, name);
+		json_object_foreach_safe(o, next, name, value)
+		{
+			if (json_string_length(value) > CLIP_WORD_BYTES)
+				(void)json_object_del(o, name);
+		}
 	}
 	(void)json_object_set_new(o, "prompt", json_string(prompt));
 	(void)json_object_set_new(o, "model", json_string(job->asked->id));
