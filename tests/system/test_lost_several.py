@@ -49,7 +49,7 @@ class Door:
             threading.Thread(target=self.pass_through, args=(front,), daemon=True).start()
 
     def pass_through(self, front):
-        left = None  # of the picture
+        left = head = None  # of the picture
         with front, socket.create_connection(self.behind) as back:
             while not self.shut.is_set() or self.opened.is_set():
                 for side in select.select([front, back], [], [], 0.05)[0]:
@@ -61,6 +61,9 @@ class Door:
                         left = len(head) + int(re.search(rb"(?i)content-length: (\d+)", head)[1])
                     if side is back and left is not None:
                         left -= len(data)
+                        # else its caller might ask for the next one here, and not outside
+                        data = data.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1) if head else data
+                        head = None
                     if left == 0 and not self.shut.is_set():
                         self.shut.set()  # before the caller has all of it
                         self.fill()
