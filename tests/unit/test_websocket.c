@@ -13,7 +13,7 @@
 
 #define WAIT_MS  20000 /* for what comes at once */
 #define SHORT_MS 300
-#define LATE_MS  400
+#define LATE_MS  5000
 
 /* ---- the server's side ---- */
 
