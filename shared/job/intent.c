@@ -150,6 +150,12 @@ intent_close(void)
 	own.fd = own.dir = -1;
 }
 
+bool
+intent_is_unsent(const struct intent *i, uint32_t stage)
+{
+	return i->sent == INTENT_UNSENT && (stage == INTENT_SUBMITTING || stage == INTENT_TASK);
+}
+
 void
 intent_put(char *to, size_t size, const char *text)
 {

@@ -1,9 +1,10 @@
 #ifndef EASEL_JOB_INTENT_FILE_H
 #define EASEL_JOB_INTENT_FILE_H
 /*
- * intent_file - the file that intents lie in (job/intent.h): who writes it is intent.c, who finds it intent_lost.c
+ * intent_file - the file that intents lie in (job/intent.h): who writes it is intent.c, who finds it
+ * intent_lost.c and intent_search.c
  *
- * Private to those two.
+ * Private to those three.
  */
 #include <stdatomic.h>
 
@@ -61,6 +62,8 @@ struct intent_rest {
 
 /* Is the file that `fd` is still the one under this name? */
 bool intent_is_current(int dir, const char *name, int fd);
+/* Nothing of it has left, if its process is dead. */
+bool intent_is_unsent(const struct intent *i, uint32_t stage);
 /* A text that is cut where it does not fit. */
 void intent_put(char *to, size_t size, const char *text);
 
