@@ -314,9 +314,12 @@ outlived(struct image_wait *w, int rc, struct err *e)
 static void
 tell_what_lacks(const struct image_wait *w, struct err *e)
 {
-	if (e->kind != ERR_GONE || !w->job->call.nimages || w->handoff.cancelled || w->let_go)
+	const struct image_job *job = w->job;
+
+	if (e->kind != ERR_GONE || !job->call.nimages || job->call.nimages >= job->rq->n ||
+	    w->handoff.cancelled || w->let_go)
 		return;
-	image_run_incomplete(w->job, e);
+	image_run_incomplete(job, e);
 	e->party = PARTY_CLIENT + 1;
 	(void)snprintf(e->about, sizeof(e->about),
 		       " The others were not asked for: the client had left.");
