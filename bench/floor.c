@@ -19,7 +19,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,7 +158,7 @@ take(char *data, size_t size, size_t n, void *self)
 {
 	struct answer *a = self;
 	if (a->n + size * n > ANSWER_BYTES)
-		errx(1, "an answer of more than %zu bytes", a->n);
+		errx(1, "an answer of more than %d bytes", ANSWER_BYTES);
 	memcpy(a->p + a->n, data, size * n);
 	a->n += size * n;
 	return size * n;
@@ -212,12 +211,9 @@ serve(void *unused)
 	if (!buf || !in || FCGX_InitRequest(&r, STDIN_FILENO, 0))
 		errx(1, "start");
 	struct provider provider = { .fd = -1 };
-	bool open = false;
+	provider_open(&provider);
 	while (FCGX_Accept_r(&r) == 0) {
 		int n = FCGX_GetStr(in, REQUEST_BYTES, r.in);
-		if (!open)
-			provider_open(&provider);
-		open = true;
 		size_t length = (way == LIBCURL ? ask_by_libcurl : ask)(&provider, in, (size_t)n,
 									buf, &body);
 		if (folder)
