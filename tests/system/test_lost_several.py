@@ -1,5 +1,5 @@
-"""Several pictures whose process is killed, or whose client leaves, between them: what came is kept, the one in hand is asked for by its name,
-the rest is asked for where it still can be, and nothing twice."""
+"""Several pictures whose process is killed, or whose client leaves, between them: what came is kept, the one in hand is
+asked for by its name, the rest is asked for where it still can be, and nothing twice."""
 import base64
 import http.client
 import itertools
