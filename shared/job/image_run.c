@@ -202,6 +202,14 @@ choose_model(struct image_engine *g, struct image_job *job, const struct model_c
 	return 0;
 }
 
+/* What a provider has already is asked for there only, and what belongs to one account is told to no other provider. */
+static bool
+may_be_asked(const struct image_job *job, const struct model_conf *m)
+{
+	return m && m->type == MODEL_IMAGE && !job->resume &&
+	       (!job->credential || m->provider_conf == job->asked->provider_conf);
+}
+
 /* The models of `fallback`, in order, as long as nothing can have been bought. */
 static int
 ask_others(struct image_engine *g, struct image_job *job, struct err *e)
@@ -214,7 +222,7 @@ ask_others(struct image_engine *g, struct image_job *job, struct err *e)
 		const struct model_conf *m = config_model(g->config, others->v[i]);
 		struct err why;
 
-		if (!m || m->type != MODEL_IMAGE || deadline_over(&job->deadline))
+		if (!may_be_asked(job, m) || deadline_over(&job->deadline))
 			continue;
 		if (choose_model(g, job, m, &why) < 0)
 			log_info(job->request_id, "fallback %s is passed over: %s %s", m->id,
