@@ -294,6 +294,17 @@ handoff_let_go(struct handoff *h, struct request *r)
 		(void)store_task_renew(request_store(r), h->task_id, 1, 1, &held, &cancel, &d, &e);
 }
 
+void
+handoff_leave(struct handoff *h, struct request *r)
+{
+	log_info(request_id(r), "task %s: it has not been sent, whoever finds it runs it",
+		 h->task_id);
+	if (!h->owed)
+		return;
+	owed_task_done(h->owed);
+	free(TAKE_PTR(h->owed));
+}
+
 /* ---- its end ---- */
 
 static bool

@@ -64,6 +64,10 @@ bool handoff_keep(struct handoff *h, struct request *r, const struct image_job *
 /* This process ends before the work does: whoever finds the task next sees to it, at once. */
 void handoff_let_go(struct handoff *h, struct request *r);
 
+/* Nothing of it was bought, and it goes on elsewhere: no end is written, and whoever finds the task when its lease
+ * is over runs it. */
+void handoff_leave(struct handoff *h, struct request *r);
+
 /* It has ended; e: why it failed. */
 void handoff_end(struct handoff *h, struct request *r, const struct config *c,
 		 const struct image_job *job, int rc, const struct err *e);

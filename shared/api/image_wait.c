@@ -136,6 +136,7 @@ left(struct image_wait *w)
 		log_info(request_id(w->r),
 			 "the client has left: what is bought is finished, nothing more is bought");
 	w->tick.forsaken = true;
+	w->is_left = true;
 	if (!w->wish.due_us || !is_bought(w->job))
 		return;
 	w->wish.due_us = 0;
@@ -320,9 +321,17 @@ tell_what_lacks(const struct image_wait *w, struct err *e)
 	    w->handoff.cancelled || w->let_go)
 		return;
 	image_run_incomplete(job, e);
-	e->party = PARTY_CLIENT + 1;
-	(void)snprintf(e->about, sizeof(e->about),
-		       " The others were not asked for: the client had left.");
+	e->party = (w->is_left ? PARTY_CLIENT : PARTY_GATEWAY) + 1;
+	(void)snprintf(e->about, sizeof(e->about), " The others were not asked for: %s.",
+		       w->is_left ? "the client had left" : "the store could not be told before");
+}
+
+/* Of a task of which nothing was bought whoever finds it makes what was promised, unless it was promised to nobody. */
+static bool
+is_left_to_others(const struct image_wait *w, const struct err *e)
+{
+	return e->kind == ERR_GONE && w->handoff.task_id[0] && !w->handoff.cancelled &&
+	       !w->is_left && !w->job->call.nimages && !e->may_have_been_billed;
 }
 
 static int
@@ -343,7 +352,9 @@ work(struct image_wait *w, struct err *e)
 	w->note_us = 0;
 	if (rc < 0)
 		tell_what_lacks(w, e);
-	if (w->handoff.begun)
+	if (rc < 0 && is_left_to_others(w, e))
+		handoff_leave(&w->handoff, w->r);
+	else if (w->handoff.begun)
 		outlived(w, rc, e);
 	return request_is_over(w->r) ? err_set(e, ERR_GONE, "%s", "") : rc;
 }

@@ -42,6 +42,7 @@ struct image_wait {
 	int64_t note_us; /* when a record is to be written; 0: not, or it is */
 	bool unnoted;    /* … and the store did not take it */
 	bool let_go;     /* this process ends: others see to the work */
+	bool is_left;    /* by its client */
 	char joined[40]; /* the request whose outcome this one was given; "" its own */
 	char joins[40];  /* the task whose end a repetition waits for; "" none */
 };

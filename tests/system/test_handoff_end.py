@@ -150,6 +150,21 @@ def test_who_waits_for_a_place_has_bought_nothing_and_may_try_again(easel, sim):
     assert again.status == 200 and not again.header("idempotent-replayed"), again
 
 
+def test_who_waits_for_a_place_with_a_task_of_its_own_gets_its_picture(easel, sim):
+    """It was promised with 202, and nothing of it was bought."""
+    watch = Watch(sim)
+    first = Ask(easel, model="gpt-image-1@only")
+    at_the_provider(sim, watch)
+    second = easel.generate({"Prefer": "respond-async"}, model="gpt-image-1@only", prompt="second")
+    assert second.status == 202, second
+    end_and_start(easel)
+    first.end()
+    task = ended(easel, second.json["id"])
+    assert task["status"] == "SUCCESS", task
+    assert easel.stored(task["images"][0]["url"])[:4] == b"\x89PNG"
+    assert len(watch.requests("generate")) == 2
+
+
 def test_a_repetition_that_waits_is_told_the_task_of_the_first(easel, sim):
     watch, headers = Watch(sim), {"Idempotency-Key": "k-both"}
     first = easel.generate({**headers, "x-easel-deadline": "1s"}, model=QWEN)
