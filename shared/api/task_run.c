@@ -60,12 +60,42 @@ read_request(struct task_run *r, struct edit *ed, struct err *e)
 	return 0;
 }
 
+/* A place that is waited for to ask after what the provider has: it is not bought again because that takes long. */
+static bool
+waits_on(const struct task_run *r, const struct err *e)
+{
+	return r->job.resume && e->kind == ERR_DEADLINE && !tick_forsaken();
+}
+
+/* The account is the caller's own. */
+static void
+blame_owner(struct err *e)
+{
+	if (e->kind == ERR_UP_AUTH)
+		e->kind = ERR_OWN_CREDENTIAL;
+	if (e->kind == ERR_UP_QUOTA) {
+		e->status = 402;
+		e->party = PARTY_CLIENT + 1;
+	}
+}
+
+/* What the provider may have accepted has had both. */
+static void
+tell_time(const struct config *c, struct err *e)
+{
+	int64_t ms = c->deadline.task_run_ms + (e->may_have_been_billed ? c->deadline.grace_ms : 0);
+
+	(void)snprintf(e->expected, sizeof(e->expected), "%g s ([deadline] task_run%s)",
+		       (double)ms / 1000, e->may_have_been_billed ? " and grace" : "");
+}
+
 static int
 make_pictures(struct task_run *r, struct edit *ed, struct err *e)
 {
 	AUTO(task_account_opened) own = { 0 };
 	const struct config *c = r->env->g->config;
 	struct image_job *job = &r->job;
+	int rc;
 
 	if (read_request(r, ed, e) < 0)
 		return -1;
@@ -78,17 +108,20 @@ make_pictures(struct task_run *r, struct edit *ed, struct err *e)
 		job->asked = config_model(c, r->t->model);
 	if (choose_credential(r, &own, e) < 0)
 		return -1;
-	job->deadline = deadline_in_ms(c->deadline.task_run_ms);
 	job->budget_ms = c->deadline.task_run_ms;
-	watchdog_begin(r->t->request_id, job->deadline.at_us + WATCHDOG_MS * 1000);
-	watchdog_stage("task");
-	if (image_run(r->env->g, job, e) == 0)
+	do {
+		job->deadline = deadline_in_ms(c->deadline.task_run_ms);
+		job->late = deadline_in_ms(c->deadline.task_run_ms + c->deadline.grace_ms);
+		watchdog_begin(r->t->request_id, job->late.at_us + WATCHDOG_MS * 1000);
+		watchdog_stage("task");
+		rc = image_run(r->env->g, job, e);
+	} while (rc < 0 && waits_on(r, e));
+	if (rc == 0)
 		return 0;
-	if (e->kind == ERR_UP_AUTH && r->t->secret.len)
-		e->kind = ERR_OWN_CREDENTIAL;
+	if (r->t->secret.len)
+		blame_owner(e);
 	if (e->kind == ERR_DEADLINE && !e->expected[0])
-		(void)snprintf(e->expected, sizeof(e->expected), "%g s ([deadline] task_run)",
-			       (double)job->budget_ms / 1000);
+		tell_time(c, e);
 	return -1;
 }
 
@@ -117,12 +150,37 @@ goes_back(const struct task_run *r, const struct err *e, struct task_again *agai
 	return true;
 }
 
+/* Nobody cancelled it: what came is told, and what lacks. */
+static void
+tell_what_lacks(const struct task_run *r, struct err *e)
+{
+	const struct image_job *job = &r->job;
+
+	if (e->kind != ERR_GONE || r->cancelled || !job->call.nimages)
+		return;
+	image_run_incomplete(job, e);
+	e->party = PARTY_GATEWAY + 1;
+	(void)snprintf(e->about, sizeof(e->about),
+		       " The others were not asked for: the store could not be told before.");
+}
+
 static void
 settle(struct task_run *r, int rc, struct err *e)
 {
 	struct task_again again = { 0 };
-	const char *code = rc < 0 ? err_code(e) : NULL;
+	const char *code;
 
+	/* In the queue its name would be forgotten, and it bought again. */
+	if (rc < 0 && r->job.resume && !r->cancelled) {
+		log_warn(r->t->request_id,
+			 "task %s: %s, before %s could be asked for %s: left to whoever finds it",
+			 r->t->id, err_code(e), r->t->provider, r->job.resume);
+		r->lost = true;
+		return;
+	}
+	if (rc < 0)
+		tell_what_lacks(r, e);
+	code = rc < 0 ? err_code(e) : NULL;
 	task_way_close(r, rc == 0 ? "succeeded" : "failed", code);
 	/* Whoever has it now decides what became of it, and nobody has whose fence it still is. */
 	if (rc < 0 && goes_back(r, e, &again))

@@ -218,9 +218,10 @@ X(ERR_UP_CHALLENGE, 502, "upstream_error", "upstream_challenge_page", PARTY_PROV
   "Check the provider's base_url and whether it may be reached from this address.", \
   "请检查该供应商的 base_url 以及本机地址是否允许访问。", "easel config show --origin") \
 X(ERR_UP_QUOTA, 502, "upstream_error", "upstream_quota_exhausted", PARTY_PROVIDER_CREDENTIAL, 0, \
-  "The operator's account at {provider} has no credit or quota left (HTTP {status}).{about}{said}", \
-  "管理员在 {provider} 的账户余额或配额已用尽（HTTP {status}）。{about}{said}", \
-  "The operator tops up the account or adds another key.", "请管理员充值或添加其他密钥。", NULL) \
+  "The account used at {provider} has no credit or quota left (HTTP {status}).{about}{said}", \
+  "在 {provider} 使用的账户余额或配额已用尽（HTTP {status}）。{about}{said}", \
+  "Whose account it is tops it up: the operator, who may also add another key, or whoever sent an account of their own with the task.", \
+  "请账户所有者充值：网关的账户由管理员充值或添加其他密钥；随任务附上的账户由其所有者充值。", NULL) \
 X(ERR_UP_RATE, 429, "upstream_error", "upstream_rate_limited", PARTY_PROVIDER, 1, \
   "{provider} asks for fewer requests (HTTP {status}).{about}{said}", \
   "{provider} 要求降低请求频率（HTTP {status}）。{about}{said}", \

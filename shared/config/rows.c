@@ -143,7 +143,7 @@ static const struct row deadline_rows[] = {
 	{ "task_status", K_DURATION, AT(deadline.task_status_ms), "5s", 1, DAY,
 	  .help = "reading a task" },
 	{ "task_run", K_DURATION, AT(deadline.task_run_ms), "600s", 1, DAY,
-	  .help = "one run of a task, every attempt included" },
+	  .help = "one run of a task, every attempt included; what its provider has accepted by then has `grace` too" },
 	{ "grace", K_DURATION, AT(deadline.grace_ms), "600s", 0, DAY,
 	  .help = "how long work already sent to a provider may outlive its request" },
 };

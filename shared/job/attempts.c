@@ -40,6 +40,18 @@ attempts_done(struct attempts *a)
 
 /* ---- what a call tells on its way ---- */
 
+/* What is accepted, or leaves now and may be, has more time. */
+static void
+give_time(struct attempts *a)
+{
+	struct image_job *job = a->job;
+
+	if (job->late.at_us > job->deadline.at_us &&
+	    a->model->provider_conf->dialect != DIALECT_PREVIEW)
+		job->call.deadline = (struct deadline){ .at_us = job->late.at_us,
+							.first_us = job->deadline.at_us };
+}
+
 static void
 on_stage(void *self, const char *stage)
 {
@@ -52,11 +64,8 @@ on_stage(void *self, const char *stage)
 					 : a->rest ? INTENT_REST_UNSENT
 						   : INTENT_SENT);
 	intent_stage(job->intent, submits ? INTENT_SUBMITTING : INTENT_WAITING);
-	/* What leaves now may be accepted, and then it has more time. */
-	if (submits && job->late.at_us > job->deadline.at_us &&
-	    a->model->provider_conf->dialect != DIALECT_PREVIEW)
-		job->call.deadline = (struct deadline){ .at_us = job->late.at_us,
-							.first_us = job->deadline.at_us };
+	if (submits)
+		give_time(a);
 	if (job->on_stage)
 		job->on_stage(job->on_self, stage);
 }
@@ -239,6 +248,8 @@ attempt(struct attempts *a, unsigned k, const struct config *c, struct err *e)
 
 	fit_into_time(a);
 	job->call.deadline = job->deadline;
+	if (job->resume)
+		give_time(a);
 	job->call.credential = a->turn.keys[k];
 	if (job->attempts)
 		attempt_log_again(job);

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from redis_server import Redis
+from store_away import Stopped, gives_slots
 from support import SIM_KEY, SLOW, Request, Watch, alive, expect_error, merge, modelscope, sim_config, wait_until
 from tasks import kill_program
 
@@ -136,6 +137,53 @@ def test_what_waits_to_be_gone_on_with_is_not_bought_again(easel, sim):
     first.join()
     assert first.answer.status == 200, first.answer
     assert sorted(r["body"]["prompt"] for r in purchases(watch)) == ["goes on later", "has the turn"]
+
+
+def test_what_waits_longer_than_a_task_may_take_is_not_bought_again_either(start_easel, sim):
+    """It has its name at the provider; in the queue that would be forgotten."""
+    easel = start_easel(merge(sim_config(sim), {
+        "providers": {"serial": modelscope(sim, concurrency=1)}, "models": {SERIAL: {"provider": "serial"}},
+        "store": {"task_lease": "3s"}, "deadline": {"task_run": "2s"}}))
+    watch = Watch(sim)
+    path = "/v1/tasks/" + easel.post("/v1/tasks", {"model": SERIAL, "prompt": "waits long"}).json["id"]
+    wait_until(lambda: watch.requests("task"), 10, "a poll")
+    kill_program(easel, "task-worker")
+    others = [Request(easel, model=SERIAL, prompt=f"has the turn {i}", response_format="url") for i in range(2)]
+    task = wait_until(lambda: (lambda t: t["ended"] and t)(easel.get(path).json), 60, "its end")
+    assert task["status"] == "SUCCESS", task
+    assert [a["outcome"] for a in task["attempts"]] == ["worker_lost", "succeeded"], task
+    assert [other.end().status for other in others] == [200, 200]
+    assert len(purchases(watch)) == 3
+    easel.stop()
+    easel.process = None
+
+
+def test_nor_when_the_store_is_away_while_it_waits(start_easel, sim, next_redis):
+    redis = next_redis()
+    config = merge(sim_config(sim), {"providers": {"serial": modelscope(sim, concurrency=1)},
+                                     "models": {SERIAL: {"provider": "serial"}}, "store": {"url": redis.url, "task_lease": "3s"}})
+    try:
+        easel = start_easel(config)
+        wait_until(lambda: gives_slots(redis), 10, "slots")
+        watch = Watch(sim)
+        path = "/v1/tasks/" + easel.post("/v1/tasks", {"model": SERIAL, "prompt": "waits without a store"}).json["id"]
+        wait_until(lambda: watch.requests("task"), 10, "a poll")
+        kill_program(easel, "task-worker")
+        others = [Request(easel, model=SERIAL, prompt=f"has the turn {i}", response_format="url") for i in range(2)]
+        wait_until(lambda: "its worker died; goes on with" in easel.log(), 20, "the second worker")
+        Stopped(redis).go()
+        wait_until(lambda: "left to whoever finds it" in easel.log(), 20, "it cannot wait")
+        Stopped(redis).come()
+        task = wait_until(lambda: (lambda t: t["ended"] and t)(easel.get(path).json), 60, "its end")
+        assert task["status"] == "SUCCESS", task
+        for other in others:
+            other.end()
+        assert [r["body"]["prompt"] for r in purchases(watch)].count("waits without a store") == 1
+        easel.stop()
+        easel.process = None
+    finally:
+        Stopped(redis).come()
+        redis.stop()
 
 
 def test_what_had_not_left_is_not_unknown(easel):

@@ -4,6 +4,7 @@ import base64
 import http.client
 import itertools
 import json
+import os
 import re
 import select
 import socket
@@ -13,6 +14,7 @@ import urllib.parse
 import pytest
 
 from sim.pictures import png
+from store_away import Locked
 from support import SLOW, Request, Watch, merge, modelscope, sim_config, wait_until
 from tasks import kill_program
 
@@ -167,7 +169,7 @@ def are_there(easel, pictures, n):
 
 
 def ended(easel, path):
-    return wait_until(lambda: (lambda t: t["status"] in ("SUCCESS", "FAILURE") and t)(easel.get(path).json), 40, "its end")
+    return wait_until(lambda: (lambda t: t["status"] in ("SUCCESS", "FAILURE", "REVOKED") and t)(easel.get(path).json), 40, "its end")
 
 
 def lacks(error, came, n, party="gateway"):
@@ -258,6 +260,30 @@ def test_what_its_client_left_is_told_as_missing(easel, sim):
     lacks(task["error"], 1, 2, "client")
     are_there(easel, task["images"], 1)
     assert len(purchases(watch)) == 1
+
+
+# ---- nobody dies, but the store is away when the next one is to be asked for ----
+
+@pytest.mark.parametrize("handed_off", [False, True], ids=["task", "handed off"])
+def test_what_the_store_could_not_be_told_of_is_told_as_missing(start_easel, sim, handed_off):
+    easel = start_easel(merge(settings(sim), {"store": {"task_lease": "60s"}}))
+    away = Locked(os.path.join(easel.state, "easel.db"))
+    watch = Watch(sim)
+    members = {"model": NAMED, "prompt": f"away between {handed_off}", "n": 2}
+    answer = easel.generate(headers={"Prefer": "respond-async"}, response_format="url", **members) if handed_off \
+        else easel.post("/v1/tasks", members)
+    has_a_name(watch, 1)
+    away.go()
+    try:
+        wait_until(lambda: "images_incomplete" in easel.log(), 40, "the second one is given up")
+    finally:
+        away.come()
+    task = ended(easel, "/v1/tasks/" + answer.json["id"])
+    lacks(task["error"], 1, 2)
+    are_there(easel, task["images"], 1)
+    assert len(purchases(watch)) == 1
+    easel.stop()
+    easel.process = None
 
 
 # ---- nothing is in hand: the rest had not left ----

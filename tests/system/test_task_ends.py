@@ -16,7 +16,7 @@ BUSY = "status=429,retry-after=1"
 
 def installation(request, start_easel, sim, over, database=0):
     return start_easel(merge(with_store(request, faulty(sim), database), merge({
-        "models": {f"gpt-image-1@{f}": {"provider": "sim"} for f in (BUSY, "sse-hold")},
+        "models": {f"gpt-image-1@{f}": {"provider": "sim"} for f in (BUSY, "sse-hold", "delay=4", "delay=20")},
         "providers": {"sim": {"concurrency": 1}}}, over)))
 
 
@@ -29,7 +29,7 @@ def easel(request, start_easel, sim):
 def short(request, start_easel, sim):
     """Little time for everything."""
     return installation(request, start_easel, sim, {
-        "deadline": {"task_run": "2s"}, "store": {"keep_tasks": "1s"}, "auth": {"session_ttl": "1s"}}, 1)
+        "deadline": {"task_run": "2s", "grace": "5s"}, "store": {"keep_tasks": "1s"}, "auth": {"session_ttl": "1s"}}, 1)
 
 
 class Held:
@@ -110,11 +110,18 @@ def test_a_line_that_takes_all_the_time_is_no_attempt(short, sim):
 
 def test_a_provider_that_takes_too_long_is_not_asked_twice(short, sim):
     watch = Watch(sim)
-    task = create(short, model="gpt-image-1@delay=6")
+    task = create(short, model="gpt-image-1@delay=20")
     end = wait_until(lambda: (now := read(short, task))["ended"] and now, 30, "its end")
     assert end["status"] == "FAILURE" and end["error"]["code"] == "deadline_exceeded", end
-    assert end["error"]["may_have_been_billed"] is True and "task_run" in end["error"]["message"], end
+    assert end["error"]["may_have_been_billed"] is True and "7 s ([deadline] task_run and grace)" in end["error"]["message"], end
     assert len(watch.requests("generate")) == 1
+
+
+def test_what_a_provider_has_accepted_has_grace_too(short, sim):
+    watch = Watch(sim)
+    task = create(short, model="gpt-image-1@delay=4")
+    end = wait_until(lambda: (now := read(short, task))["ended"] and now, 30, "its end")
+    assert end["status"] == "SUCCESS" and len(watch.requests("generate")) == 1, end
 
 
 # ---- what is left ----
