@@ -96,7 +96,7 @@ form_begin(void *self, const struct multipart_part *part, struct err *e)
 		return intake_begin(&f->in, f->g->files, "mask", e);
 	}
 	f->kind = FORM_TEXT;
-	f->text.len = 0;
+	buf_clear(&f->text);
 	return 0;
 }
 

@@ -337,6 +337,8 @@ value_of(enum text_kind kind, const char *text, size_t n)
 	json_t *v = NULL;
 	int64_t i;
 
+	if (!n && kind != TEXT)
+		return NULL;
 	switch (kind) {
 	case TEXT: return json_stringn(text, n);
 	case TEXT_BOOLEAN:

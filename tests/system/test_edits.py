@@ -526,6 +526,10 @@ FORM_ERRORS = [
     (part("guidance", "0x1"), "invalid_type", "guidance"), (part("strength", "2"), "invalid_value", "strength"),
     (part("size", "big"), "invalid_value", "size"), (part("output_compression", "101"), "integer_above_max_value",
                                                      "output_compression"),
+    # What is left empty has not the value of the part before it.
+    *((part(full, text) + [(name, "")], "invalid_type", name) for full, text, name in (
+        ("seed", "7", "n"), ("quality", "true", "stream"), ("n", "1", "seed"), ("seed", "2", "partial_images"),
+        ("seed", "50", "output_compression"), ("seed", "5", "guidance"))),
     (part("size", b"1024x1024\0"), "invalid_value", "size"), (part("user", b"\xff\xfe"), "invalid_value", "user"),
     (part("prompt", "again"), "duplicate_key", "prompt"), (part("n", "1") + [("n", "1")], "duplicate_key", "n"),
     ([file(), ("prompt", "x" * 32001)], "string_above_max_length", "prompt"),
