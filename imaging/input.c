@@ -57,12 +57,13 @@ load(enum picture_type type, VipsSource *source)
 }
 
 int
-step(VipsImage **image, VipsImage *next, int rc)
+step(VipsImage **image, VipsImage **next, int rc)
 {
 	if (rc != 0)
 		return -1;
 	g_object_unref(*image);
-	*image = next;
+	*image = *next;
+	*next = NULL;
 	return 0;
 }
 
@@ -75,9 +76,9 @@ upright(VipsImage **image)
 		return 0;
 	/* A turned picture is read in another order than it is stored in. */
 	whole = vips_image_copy_memory(*image);
-	if (!whole || step(image, whole, 0) < 0)
+	if (!whole || step(image, &whole, 0) < 0)
 		return -1;
-	return step(image, next, vips_autorot(*image, &next, NULL));
+	return step(image, &next, vips_autorot(*image, &next, NULL));
 }
 
 /* To 8 bits of sRGB or grey, as every browser shows it without a profile. */
@@ -89,20 +90,19 @@ plain_colours(VipsImage **image)
 
 	if (vips_image_get_typeof(*image, VIPS_META_ICC_NAME) &&
 	    vips_icc_transform(*image, &next, "srgb", "embedded", TRUE, NULL) == 0) {
-		(void)step(image, next, 0);
+		(void)step(image, &next, 0);
 		space = vips_image_get_interpretation(*image);
 	} else {
 		vips_error_clear(); /* a broken profile is no broken picture */
 	}
-	next = NULL;
 	if (space == VIPS_INTERPRETATION_GREY16)
-		return step(image, next,
+		return step(image, &next,
 			    vips_colourspace(*image, &next, VIPS_INTERPRETATION_B_W, NULL));
 	if (space != VIPS_INTERPRETATION_sRGB && space != VIPS_INTERPRETATION_B_W)
-		return step(image, next,
+		return step(image, &next,
 			    vips_colourspace(*image, &next, VIPS_INTERPRETATION_sRGB, NULL));
 	if (vips_image_get_format(*image) != VIPS_FORMAT_UCHAR)
-		return step(image, next, vips_cast_uchar(*image, &next, NULL));
+		return step(image, &next, vips_cast_uchar(*image, &next, NULL));
 	return 0;
 }
 
@@ -112,7 +112,7 @@ flatten(VipsImage **image)
 	double white[] = { 255, 255, 255 };
 	VipsArrayDouble *background = vips_array_double_new(white, 3);
 	VipsImage *next = NULL;
-	int rc = step(image, next, vips_flatten(*image, &next, "background", background, NULL));
+	int rc = step(image, &next, vips_flatten(*image, &next, "background", background, NULL));
 
 	vips_area_unref(VIPS_AREA(background));
 	return rc;
@@ -133,7 +133,7 @@ without_metadata(VipsImage **image)
 		if (!g_str_has_prefix(*name, "vips-"))
 			(void)vips_image_remove(next, *name); /* not the width and the like */
 	g_strfreev(names);
-	return step(image, next, rc);
+	return step(image, &next, rc);
 }
 
 int

@@ -16,8 +16,11 @@
 int input_open(const struct order *o, int in, enum picture_type *type, VipsImage **image,
 	       struct fault *f);
 
-/* Replaces *image by what an operation made of it, which returned rc.  0 or -1: rc was not 0. */
-int step(VipsImage **image, VipsImage *next, int rc);
+/*
+ * Replaces *image by *next, which an operation made of it that returned rc, and *next by NULL.  0 or -1: rc was not 0.
+ * By its address: a call that is an argument itself may set it before or after the other arguments are read.
+ */
+int step(VipsImage **image, VipsImage **next, int rc);
 
 /* What is transparent becomes white.  0 or -1 with libvips' error. */
 int flatten(VipsImage **image);

@@ -23,7 +23,7 @@ crop(VipsImage **image, int width, int height)
 		cut_h = (w * height + width / 2) / width;
 	cut_w = cut_w < 1 ? 1 : cut_w;
 	cut_h = cut_h < 1 ? 1 : cut_h;
-	return step(image, next,
+	return step(image, &next,
 		    vips_extract_area(*image, &next, (int)((w - cut_w) / 2), (int)((h - cut_h) / 2),
 				      (int)cut_w, (int)cut_h, NULL));
 }
@@ -38,18 +38,16 @@ fill(VipsImage **image, int width, int height, VipsKernel kernel)
 
 	if (x > 1 || y > 1) { /* enlarging reads lines twice */
 		next = vips_image_copy_memory(*image);
-		if (!next || step(image, next, 0) < 0)
+		if (!next || step(image, &next, 0) < 0)
 			return -1;
-		next = NULL;
 	}
-	if (step(image, next, vips_resize(*image, &next, x, "vscale", y, "kernel", kernel, NULL)) <
+	if (step(image, &next, vips_resize(*image, &next, x, "vscale", y, "kernel", kernel, NULL)) <
 	    0)
 		return -1;
 	if (vips_image_get_width(*image) == width && vips_image_get_height(*image) == height)
 		return 0;
 	/* Rounded the other way: the edge is repeated, or cut. */
-	next = NULL;
-	return step(image, next,
+	return step(image, &next,
 		    vips_embed(*image, &next, 0, 0, width, height, "extend", VIPS_EXTEND_COPY,
 			       NULL));
 }
@@ -70,7 +68,7 @@ contain(VipsImage **image, int width, int height, VipsKernel kernel)
 	in_h = in_h < 1 ? 1 : in_h;
 	if (fill(image, in_w, in_h, kernel) < 0)
 		return -1;
-	return step(image, next,
+	return step(image, &next,
 		    vips_embed(*image, &next, (width - in_w) / 2, (height - in_h) / 2, width,
 			       height, NULL));
 }
@@ -111,12 +109,11 @@ blocks(const struct order *o, VipsImage **image)
 {
 	VipsImage *next = NULL;
 
-	if (step(image, next,
+	if (step(image, &next,
 		 vips_extract_band(*image, &next, vips_image_get_bands(*image) - 1, NULL)) < 0 ||
 	    fit(o, image, (int)o->width / BLOCK, (int)o->height / BLOCK, VIPS_KERNEL_LINEAR) < 0)
 		return -1;
-	next = NULL;
-	return step(image, next,
+	return step(image, &next,
 		    vips_relational_const1(*image, &next, VIPS_OPERATION_RELATIONAL_LESS,
 					   KEEP_ALPHA, NULL));
 }
@@ -127,14 +124,12 @@ enlarge(VipsImage **image)
 {
 	VipsImage *next = NULL;
 
-	if (step(image, next, vips_zoom(*image, &next, BLOCK, BLOCK, NULL)) < 0)
+	if (step(image, &next, vips_zoom(*image, &next, BLOCK, BLOCK, NULL)) < 0)
 		return -1;
-	next = NULL;
-	if (step(image, next,
+	if (step(image, &next,
 		 vips_bandjoin((VipsImage *[]){ *image, *image, *image }, &next, 3, NULL)) < 0)
 		return -1;
-	next = NULL;
-	return step(image, next,
+	return step(image, &next,
 		    vips_copy(*image, &next, "interpretation", VIPS_INTERPRETATION_sRGB, NULL));
 }
 
@@ -151,7 +146,7 @@ mask(const struct order *o, int in, int out, struct fault *f)
 	if (!vips_image_hasalpha(image))
 		(void)fault_set(f, IMAGING_NO_MASK, "it has no transparency");
 	else if (blocks(o, &image) < 0 || !(small = vips_image_copy_memory(image)) ||
-		 step(&image, small, 0) < 0 || vips_max(image, &most, NULL) != 0)
+		 step(&image, &small, 0) < 0 || vips_max(image, &most, NULL) != 0)
 		(void)fault_vips(f, IMAGING_BAD_PICTURE, "mask");
 	else if (most == 0)
 		(void)fault_set(f, IMAGING_NO_MASK, "nothing in it is transparent");
@@ -174,7 +169,7 @@ thumbnail(const struct order *o, int in, int out, struct fault *f)
 
 	if (input_open(o, in, &type, &image, f) < 0)
 		return -1;
-	if (step(&image, next,
+	if (step(&image, &next,
 		 vips_thumbnail_image(image, &next, side, "height", side, "size", VIPS_SIZE_DOWN,
 				      NULL)) < 0 ||
 	    (o->type == PICTURE_JPEG && vips_image_hasalpha(image) && flatten(&image) < 0))
