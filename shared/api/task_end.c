@@ -6,6 +6,7 @@
 #include "api/task_json.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "http/reply.h"
 
 #define END_MS \
 	120000 /* a store that does not answer is asked for so long: the pictures are paid for */
@@ -80,7 +81,7 @@ task_fail(struct task_env *env, const struct task_record *t, json_t *history,
 	finish(env, t,
 	       &(struct task_end){ .status = gone ? TASK_REVOKED : TASK_FAILURE,
 				   .result = result,
-				   .error = error,
+				   .error = gone || error ? error : ERROR_PLAIN,
 				   .history = told,
 				   .keep_ms = env->g->config->store.keep_tasks_ms,
 				   .callback = t->callback != NULL });

@@ -247,6 +247,7 @@ err_message(const struct err *e, enum err_lang lang, char *out, size_t size)
 
 	out[0] = '\0';
 	fill(&t, e, lang, lang == LANG_ZH ? rows[e->kind].zh : rows[e->kind].en);
+	utf8_mend(out);
 }
 
 void
@@ -259,4 +260,5 @@ err_hint(const struct err *e, enum err_lang lang, char *out, size_t size)
 		fill(&t, e, lang, lang == LANG_ZH ? ERR_TASK_HINT_ZH : ERR_TASK_HINT_EN);
 	else
 		fill(&t, e, lang, lang == LANG_ZH ? rows[e->kind].hint_zh : rows[e->kind].hint_en);
+	utf8_mend(out);
 }

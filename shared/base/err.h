@@ -82,7 +82,10 @@ const char *err_party(const struct err *e); /* "client", "provider-credential", 
 bool err_retry(const struct err *e);        /* false: the answer says x-should-retry: false */
 const char *err_cause(const struct err *e); /* NULL when there is none */
 
-/* The message and the hint ("" when there is none) for a person, cut to `size` at a character. */
+/*
+ * The message and the hint ("" when there is none) for a person, cut to `size` at a character.  Valid UTF-8, whatever
+ * the facts are made of: a header's bytes, a name cut short.
+ */
 void err_message(const struct err *e, enum err_lang lang, char *out, size_t size);
 void err_hint(const struct err *e, enum err_lang lang, char *out, size_t size);
 /* The command that mends it, or NULL. */

@@ -81,6 +81,21 @@ utf8_cut(const char *s, size_t n)
 	return n;
 }
 
+void
+utf8_mend(char *s)
+{
+	size_t n = strlen(s);
+	uint32_t cp;
+
+	for (size_t i = 0, len; i < n; i += len) {
+		len = decode(s + i, n - i, &cp);
+		if (len)
+			continue;
+		s[i] = '?';
+		len = 1;
+	}
+}
+
 static bool
 harmless(uint32_t cp)
 {

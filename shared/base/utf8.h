@@ -14,6 +14,8 @@ bool utf8_valid(const char *s, size_t n);
 size_t utf8_count(const char *s, size_t n);
 /* The largest length <= n at which s can be cut without splitting a character. */
 size_t utf8_cut(const char *s, size_t n);
+/* Makes of each malformed byte a '?', in place. */
+void utf8_mend(char *s);
 /*
  * Copies s for a person or a log into out: at most max_chars characters and size - 1 bytes; control
  * characters, line breaks, U+2028/9 and bidirectional controls become '?', malformed bytes too; "…"

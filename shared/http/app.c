@@ -128,7 +128,7 @@ answer_cannot_start(const struct err *e)
 	json_decref(o);
 	printf("Status: %d\r\ncontent-type: application/json\r\nx-request-id: %s\r\n%s\r\n%s",
 	       err_status(e), id, err_retry(e) ? "" : "x-should-retry: false\r\n",
-	       text ? text : "{}");
+	       text ? text : "{\"error\":" ERROR_PLAIN "}");
 	(void)fflush(stdout);
 }
 

@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "base/json_text.h"
+#include "base/utf8.h"
 #include "http/duration.h"
 #include "http/frame.h"
 #include "http/watchdog.h"
 
 #define HEAD_ROOM_BYTES 512 /* of the headers that every answer has */
+#define FACT_BYTES      512 /* the longest text of struct err */
 
 #define EXPOSED                                                                      \
 	"x-request-id, server-timing, retry-after, x-should-retry, x-easel-model, "  \
@@ -282,10 +284,17 @@ reply_json(struct request *r, int status, json_t *doc, struct err *e)
 	return rc;
 }
 
+/* A fact of an error as JSON, which takes valid UTF-8 alone; null: there is none. */
 static json_t *
-text_or_null(const char *s)
+fact(const char *s)
 {
-	return s && *s ? json_string(s) : json_null();
+	char mended[FACT_BYTES];
+
+	if (!s || !*s)
+		return json_null();
+	(void)snprintf(mended, sizeof(mended), "%s", s);
+	utf8_mend(mended);
+	return json_string(mended);
 }
 
 json_t *
@@ -297,24 +306,23 @@ error_json(const struct err *e, enum err_lang lang, const char *request_id)
 	err_message(e, lang, message, sizeof(message));
 	err_hint(e, lang, hint, sizeof(hint));
 	if (hint[0])
-		h = json_pack("{s:s, s:o, s:s}", "text", hint, "command",
-			      text_or_null(err_command(e)), "confidence", err_confidence(e));
+		h = json_pack("{s:s, s:o, s:s}", "text", hint, "command", fact(err_command(e)),
+			      "confidence", err_confidence(e));
 	if (e->upstream.name[0])
-		up = json_pack("{s:s, s:o, s:o, s:o}", "name", e->upstream.name, "status",
+		up = json_pack("{s:o, s:o, s:o, s:o}", "name", fact(e->upstream.name), "status",
 			       e->upstream.status ? json_integer(e->upstream.status) : json_null(),
-			       "request_id", text_or_null(e->upstream.request_id), "message",
-			       text_or_null(e->upstream.message));
+			       "request_id", fact(e->upstream.request_id), "message",
+			       fact(e->upstream.message));
 	o = json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:o, s:o, s:o, s:b, s:o}", "message",
-		      message, "type", err_type(e), "code", err_code(e), "param",
-		      text_or_null(e->param), "request_id", request_id, "party", err_party(e),
-		      "stage", text_or_null(e->stage), "hint", h ? h : json_null(), "upstream",
-		      up ? up : json_null(), "may_have_been_billed", e->may_have_been_billed,
-		      "task_id", text_or_null(e->task_id));
+		      message, "type", err_type(e), "code", err_code(e), "param", fact(e->param),
+		      "request_id", request_id, "party", err_party(e), "stage", fact(e->stage),
+		      "hint", h ? h : json_null(), "upstream", up ? up : json_null(),
+		      "may_have_been_billed", e->may_have_been_billed, "task_id", fact(e->task_id));
 	if (o && e->cause)
 		json_object_set_new(o, "cause", json_string(err_cause(e)));
 	if (o && e->expected[0] && e->found[0] && e->param[0]) {
-		json_object_set_new(o, "expected", json_string(e->expected));
-		json_object_set_new(o, "found", json_string(e->found));
+		json_object_set_new(o, "expected", fact(e->expected));
+		json_object_set_new(o, "found", fact(e->found));
 	}
 	return o;
 }
@@ -328,6 +336,21 @@ older_error(const struct request *r, const struct err *e)
 	err_message(e, request_lang(r), message, sizeof(message));
 	return json_pack("{s:b, s:s, s:s, s:s}", "success", 0, "error", message, "code",
 			 err_code(e), "request_id", r->id);
+}
+
+/* What needs no memory. */
+static void
+reply_plain(struct request *r, int status)
+{
+	static const char plain[] = "{\"error\":" ERROR_PLAIN "}";
+	static const char older[] =
+		"{\"success\":false,\"error\":\"It failed, and there was no memory to say why.\","
+		"\"code\":\"internal_error\"}";
+	bool is_older = r->route && (r->route->flags & ROUTE_OLDER);
+	const char *text = is_older ? older : plain;
+	struct err ignored;
+
+	(void)reply_text(r, status, "application/json", text, strlen(text), &ignored);
 }
 
 void
@@ -360,5 +383,6 @@ reply_error_with(struct request *r, const struct err *e, json_t *members)
 	} else {
 		answer = json_pack("{s:o}", "error", error);
 	}
-	(void)reply_json(r, status, answer, &ignored);
+	if (reply_json(r, status, answer, &ignored) < 0 && !r->status)
+		reply_plain(r, status);
 }

@@ -41,7 +41,13 @@ void reply_failure(struct request *r, struct err *e);
 /* The same with further members of the error; takes them over. */
 void reply_failure_with(struct request *r, struct err *e, json_t *members);
 
-/* The error object of the contract, as a new reference: for streams, tasks and tests. */
+/*
+ * The error object of the contract, as a new reference: for streams, tasks and tests.  Bytes that are no UTF-8 are told
+ * as '?'.  NULL: out of memory; then ERROR_PLAIN is said instead, so that nobody is left without an answer.
+ */
 json_t *error_json(const struct err *e, enum err_lang lang, const char *request_id);
+#define ERROR_PLAIN                                                                          \
+	"{\"message\":\"It failed, and there was no memory to say why.\",\"type\":\"server_error\"," \
+	"\"code\":\"internal_error\",\"param\":null}"
 
 #endif

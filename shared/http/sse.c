@@ -138,6 +138,7 @@ sse_tick_us(const struct sse *s)
 void
 sse_error(struct sse *s, struct err *e, json_t *in_error, json_t *beside)
 {
+	static const char plain[] = "{\"type\":\"error\",\"error\":" ERROR_PLAIN "}";
 	json_t *error, *event;
 	struct err ignored;
 	char *data;
@@ -150,8 +151,7 @@ sse_error(struct sse *s, struct err *e, json_t *in_error, json_t *beside)
 		(void)json_object_update(event, beside);
 		data = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(12));
 		json_decref(event);
-		if (data)
-			(void)sse_event(s, s->nameless ? NULL : "error", data, &ignored);
+		(void)sse_event(s, s->nameless ? NULL : "error", data ? data : plain, &ignored);
 		free(data);
 		s->r->code = err_code(e);
 	}

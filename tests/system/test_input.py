@@ -384,3 +384,33 @@ def test_random_bytes_for_http_are_no_5xx(easel):
         assert not re.match(rb"HTTP/1\.\d 5\d\d", answer) or b" 501 " in answer[:16] or b" 505 " in answer[:16], \
             f"seed {seed}, turn {turn}: {bytes(data)!r}: {answer}"
     wait_until(lambda: easel.get("/v1/models").status == 200)
+
+
+# ---- errors about what is no text ----
+
+def test_a_header_that_is_no_utf8_is_told(easel):
+    answer = easel.get("/v1/models", headers={"x-easel-deadline": b"\xff"})
+    error = expect_error(answer, 400, "invalid_value", param="x-easel-deadline", party="client")
+    assert error["found"] == "'?'" and "'?'" in error["message"], error
+    content_type = b"multipart/form-data; boundary=b; charset=\xff"
+    answer = easel.request("POST", "/v1/images/edits", b"--b--\r\n", {"Content-Type": content_type})
+    assert "charset '?'" in expect_error(answer, 415, "unsupported_media_type", party="client")["message"]
+
+
+def test_the_older_answer_is_told_too(easel):
+    answer = easel.post("/generate", {"auth_type": "token"}, {"x-easel-deadline": b"\xff"})
+    assert answer.status == 400, answer
+    assert answer.json["success"] is False and answer.json["code"] == "invalid_value" and "'?'" in answer.json["error"]
+
+
+def test_a_name_that_is_cut_inside_a_character_is_told(start_easel):
+    long = "m" * 78 + "馬熊"  # its first 80 bytes end in the middle of a character
+    easel = start_easel({"providers": {"preview": {"dialect": "preview"}},
+                         "models": {long: {"provider": "preview", "upstream_model": "easel-preview"}}})
+    value = {"email": "a@example.com", "password": "x", "y" * 47 + "馬": 1}
+    expect_error(easel.post("/login", value, key=False), 400, "unsupported_parameter", param="y" * 47 + "?")
+    answer = easel.generate(model="m" * 78 + "馬", size="256x256")
+    error = expect_error(answer, 404, "model_not_found", param="model")
+    assert "Did you mean '" + "m" * 78 in error["message"], error
+    error = expect_error(easel.get("/v1/models/" + "m" * 78 + "%E9%A6%AC"), 404, "model_not_found", param="model")
+    assert "Did you mean '" + "m" * 78 in error["message"], error

@@ -5,8 +5,11 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "api/task_json.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/utf8.h"
+#include "http/reply.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 #define TEXT     2048
@@ -216,6 +219,48 @@ a_401_says_why(void **state)
 	assert_null(err_cause(&(struct err){ .kind = ERR_TYPE }));
 }
 
+/* A header's bytes, and a name that was cut in the middle of a character. */
+static void
+an_error_is_told_whatever_bytes_it_is_about(void **state)
+{
+	struct err e = { .kind = ERR_VALUE,
+			 .param = "caf\xc3",
+			 .expected = "E\xff",
+			 .found = "'\xff'",
+			 .about = "A\xe9\xa6",
+			 .task_id = "\xff",
+			 .upstream = { "U\xff", 502, "\xff", "\xe9\xa6 M" } };
+	json_auto_t *o = NULL;
+	json_auto_t *record = NULL;
+	AUTO_FREE char *text = NULL;
+	char out[TEXT];
+
+	(void)state;
+	for (int k = ERR_NONE + 1; k < ERR__MAX; k++)
+		for (int lang = LANG_EN; lang <= LANG_ZH; lang++) {
+			e.kind = (enum err_kind)k;
+			err_message(&e, (enum err_lang)lang, out, sizeof(out));
+			assert_true(utf8_valid(out, strlen(out)));
+			err_hint(&e, (enum err_lang)lang, out, sizeof(out));
+			assert_true(utf8_valid(out, strlen(out)));
+		}
+	e.kind = ERR_VALUE;
+	o = error_json(&e, LANG_EN, "req_0");
+	assert_non_null(o);
+	assert_string_equal(json_string_value(json_object_get(o, "code")), "invalid_value");
+	assert_string_equal(json_string_value(json_object_get(o, "param")), "caf?");
+	assert_string_equal(json_string_value(json_object_get(o, "expected")), "E?");
+	assert_string_equal(json_string_value(json_object_get(o, "found")), "'?'");
+	assert_non_null(strstr(json_string_value(json_object_get(o, "message")), "'caf?'"));
+	assert_string_equal(json_string_value(
+				    json_object_get(json_object_get(o, "upstream"), "message")),
+			    "?? M");
+	text = task_json_error(&e, "req_0", "task_0");
+	assert_non_null(text);
+	record = json_loads(text, 0, NULL);
+	assert_non_null(json_object_get(json_object_get(record, "zh"), "message"));
+}
+
 int
 main(void)
 {
@@ -230,6 +275,7 @@ main(void)
 		cmocka_unit_test(a_providers_words_are_quoted_when_there_are_any),
 		cmocka_unit_test(status_party_and_retry_are_the_catalogues_unless_said),
 		cmocka_unit_test(a_401_says_why),
+		cmocka_unit_test(an_error_is_told_whatever_bytes_it_is_about),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,32 @@ clipping_says_when_something_is_missing(void **state)
 	}
 }
 
+static void
+mended_text_is_valid_and_the_rest_of_it_stays(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} row[] = {
+		{ "", "" },
+		{ "plain\n\t", "plain\n\t" },
+		{ "caf\xc3\xa9 猫 🐼", "café 猫 🐼" },
+		{ "\xff", "?" },
+		{ "a\xff\xfe", "a??" },
+		{ "caf\xc3", "caf?" },
+		{ "\xf0\x9f\x90", "???" },
+		{ "\xc3(\xa9", "?(?" },
+		{ "\xed\xa0\x80猫", "???猫" },
+	};
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(row); i++) {
+		memcpy(text, row[i].in, strlen(row[i].in) + 1);
+		utf8_mend(text);
+		assert_string_equal(text, row[i].out);
+	}
+}
+
 int
 main(void)
 {
@@ -141,6 +167,7 @@ main(void)
 		cmocka_unit_test(only_well_formed_text_is_valid),
 		cmocka_unit_test(characters_are_counted_not_bytes),
 		cmocka_unit_test(a_cut_splits_no_character),
+		cmocka_unit_test(mended_text_is_valid_and_the_rest_of_it_stays),
 		cmocka_unit_test(clipped_text_is_harmless),
 		cmocka_unit_test(clipping_says_when_something_is_missing),
 	};
