@@ -1,12 +1,15 @@
 #include "access/guesses.h"
 
+#include <ctype.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 #define DIGEST_SHOWN 16 /* bytes of SHA-256 that tell subjects apart */
-#define SECOND       1000LL
-#define MINUTE       (60 * SECOND)
+/* With the NUL.  Whoever asks with a longer one may cut it too, and then mean the same account. */
+#define EMAIL_BYTES 255
+#define SECOND      1000LL
+#define MINUTE      (60 * SECOND)
 
 const struct lockout_rule guesses_of_pair = {
 	.free = 5, .first_ms = SECOND, .max_ms = 15 * MINUTE, .forget_ms = 60 * MINUTE
@@ -38,13 +41,31 @@ subject(char out[GUESS_SUBJECT], const char *kind, const char *const *parts)
 		len += (size_t)snprintf(out + len, GUESS_SUBJECT - len, "%02x", hash[i]);
 }
 
+static void
+fold(const char *email, char out[EMAIL_BYTES])
+{
+	size_t n;
+
+	while (isspace((unsigned char)*email))
+		email++;
+	n = strnlen(email, EMAIL_BYTES - 1);
+	while (n && isspace((unsigned char)email[n - 1]))
+		n--;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char)tolower((unsigned char)email[i]);
+	out[n] = '\0';
+}
+
 void
 guess_of(struct guess *g, const char *realm, const char *email, const char *address)
 {
-	subject(g->pair, "account-address", (const char *const[]){ realm, email, address, NULL });
+	char account[EMAIL_BYTES];
+
+	fold(email, account);
+	subject(g->pair, "account-address", (const char *const[]){ realm, account, address, NULL });
 	subject(g->address, "address", (const char *const[]){ address, NULL });
-	subject(g->account, "account", (const char *const[]){ realm, email, NULL });
-	subject(g->known, "known", (const char *const[]){ realm, email, address, NULL });
+	subject(g->account, "account", (const char *const[]){ realm, account, NULL });
+	subject(g->known, "known", (const char *const[]){ realm, account, address, NULL });
 }
 
 static int

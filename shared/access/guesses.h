@@ -28,7 +28,10 @@ struct guess {
 		known[GUESS_SUBJECT];
 };
 
-/* `realm` is whose accounts they are ("easel", a provider's name), `address` as http/peer.h gives it. */
+/*
+ * `realm` is whose accounts they are ("easel", a provider's name), `address` as http/peer.h gives it.  An e-mail address
+ * is the same one whatever its case and the white space around it: providers fold both.
+ */
 void guess_of(struct guess *g, const char *realm, const char *email, const char *address);
 
 /* 0: a guess may be made; -1: ERR_RATE_LIMITED with retry_after_s, ERR_STORE. */

@@ -429,6 +429,33 @@ def test_strangers_passwords_are_not_guessed_through_us(easel, sim):
     assert sim.stats()["refused_logins"] == FREE + 1
 
 
+def held_back(sim, ask):
+    """The answer that says to wait; nobody was asked.  A lock is of a second at first and doubles: it may be over before."""
+    for _ in range(4):
+        before = len(sim.requests(kind="login"))
+        answer = ask()
+        if answer.status == 429:
+            assert len(sim.requests(kind="login")) == before
+            return answer
+    raise AssertionError(f"it goes on: {answer}")
+
+
+def test_an_address_counts_once_however_it_is_typed(easel, sim):
+    sim.clear()
+    here = {"X-Forwarded-For": next(ADDRESSES)}
+
+    def guess(email, n):
+        return easel.post("/login", {"provider": "novelai", "email": email, "password": f"guess{n}"}, here)
+
+    typed = ("one@example.net", "One@example.net", " one@example.net", "oNe@Example.NET\n", "ONE@EXAMPLE.NET",
+             "one@example.net" + 400 * " " + ".")  # NovelAI's addresses end before that
+    assert len(typed) == FREE + 1
+    for n, email in enumerate(typed):
+        expect_error(guess(email, n), 401, "upstream_login_refused")
+    for email in ("onE@example.net", "one@example.net\t"):
+        told_to_wait(held_back(sim, lambda email=email: guess(email, "more")))
+
+
 # ---- the command line ----
 
 def test_users_are_listed_without_their_passwords(easel):

@@ -377,6 +377,29 @@ keeps_realms_apart_and_texts_out_of_the_store(void **state)
 	assert_null(strstr(one.address, "192.0.2.1"));
 }
 
+static void
+an_address_is_the_same_one_however_it_is_typed(void **state)
+{
+	static const char *const typed[] = { "A@B.example", " a@b.example", "a@b.EXAMPLE\r\n",
+					     "\t\va@b.example \f" };
+	struct guess one, other;
+	char padded[512];
+
+	(void)state;
+	guess_of(&one, "novelai", "a@b.example", "192.0.2.1");
+	for (size_t i = 0; i < sizeof(typed) / sizeof(*typed); i++) {
+		guess_of(&other, "novelai", typed[i], "192.0.2.1");
+		assert_string_equal(one.pair, other.pair);
+		assert_string_equal(one.account, other.account);
+		assert_string_equal(one.known, other.known);
+	}
+	(void)snprintf(padded, sizeof(padded), "%-400sx", "a@b.example");
+	guess_of(&other, "novelai", padded, "192.0.2.1");
+	assert_string_equal(one.account, other.account);
+	guess_of(&other, "novelai", "a@b .example", "192.0.2.1");
+	assert_string_not_equal(one.account, other.account);
+}
+
 #define BOTH(test)                                            \
 	{ #test " (SQLite)", test, with_sqlite, end, NULL },  \
 	{                                                     \
@@ -401,6 +424,7 @@ main(void)
 		BOTH(counts_an_address_over_all_accounts),
 		BOTH(never_holds_the_owner_at_a_known_address),
 		cmocka_unit_test(keeps_realms_apart_and_texts_out_of_the_store),
+		cmocka_unit_test(an_address_is_the_same_one_however_it_is_typed),
 	};
 
 	return cmocka_run_group_tests(tests, begin_redis, end_redis);
