@@ -19,7 +19,8 @@ wipe(json_t *o)
 }
 
 int
-task_account_seal(const struct task_account *a, struct task_record *t, struct err *e)
+task_account_seal(const struct task_account *a, const char *peer, struct task_record *t,
+		  struct err *e)
 {
 	json_t *o;
 	char *text;
@@ -27,9 +28,9 @@ task_account_seal(const struct task_account *a, struct task_record *t, struct er
 
 	if (!a)
 		return 0;
-	o = a->token && *a->token
-		    ? json_pack("{s:s}", "token", a->token)
-		    : json_pack("{s:s, s:s}", "email", a->email, "password", a->password);
+	o = a->token && *a->token ? json_pack("{s:s}", "token", a->token)
+				  : json_pack("{s:s, s:s, s:s}", "email", a->email, "password",
+					      a->password, "peer", peer);
 	text = json_dumps(o, JSON_COMPACT);
 	rc = text ? seal(t->id, text, strlen(text), &t->secret, e)
 		  : err_set(e, ERR_INTERNAL, "out of memory");
@@ -51,6 +52,9 @@ task_account_open(const struct task_record *t, struct task_account_opened *out, 
 	if (!out->credential)
 		out->credential = json_string_value(json_object_get(out->o, "email"));
 	out->password = json_string_value(json_object_get(out->o, "password"));
+	out->peer = json_string_value(json_object_get(out->o, "peer"));
+	if (!out->peer)
+		out->peer = "";
 	return out->credential ? 0 : err_set(e, ERR_INTERNAL, "a sealed credential");
 }
 

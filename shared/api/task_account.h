@@ -10,17 +10,21 @@
 
 #include "store/store_task.h"
 
-/* All "": the provider's credential of the configuration. */
+/* A token, or an e-mail address with its password; the others are "". */
 struct task_account {
 	const char *token, *email, *password;
 };
 
-/* Puts it into t->secret; NULL: nothing.  t->id is set.  0 or -1: ERR_INTERNAL. */
-int task_account_seal(const struct task_account *a, struct task_record *t, struct err *e);
+/*
+ * Puts it into t->secret; NULL: nothing.  t->id is set.  peer: who sent it (http/peer.h).  0 or -1: ERR_INTERNAL.
+ */
+int task_account_seal(const struct task_account *a, const char *peer, struct task_record *t,
+		      struct err *e);
 
 /* One that was opened: what image_job.credential and .password are to be; both NULL: there is none. */
 struct task_account_opened {
 	const char *credential, *password;
+	const char *peer; /* who guesses, with a password; "" when that is not known */
 	char *text;
 	json_t *o;
 };

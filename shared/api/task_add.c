@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "access/fingerprint.h"
+#include "access/guesses.h"
 #include "api/task_input.h"
 #include "api/task_json.h"
 #include "api/task_repeat.h"
 #include "base/cleanup.h"
 #include "base/id.h"
+#include "http/peer.h"
 #include "job/usual_time.h"
 #include "net/upstream.h"
 
@@ -113,6 +115,21 @@ judge_callback(const char *url, struct err *e)
 	return -1;
 }
 
+/* A password is a guess; whether it was wrong is seen when its task is run (api/task_run.h). */
+static int
+judge_account(struct request *r, struct store *store, const struct task_account *a,
+	      const struct model_conf *m, struct err *e)
+{
+	char peer[PEER_TEXT];
+	struct guess g;
+
+	if (!a || !*a->email)
+		return 0;
+	request_peer(r, peer);
+	guess_of(&g, m->provider, a->email, peer);
+	return guess_allowed(store, &g, request_deadline(r), e);
+}
+
 /* ---- the record ---- */
 
 static char *
@@ -134,6 +151,7 @@ fill(const struct request *r, const struct image_engine *g, const struct task_wi
 {
 	int64_t usual_ms = usual_time_ms(m->id, 0);
 	json_auto_t *progress = json_object();
+	char peer[PEER_TEXT];
 
 	id_make("task_", t->id, sizeof(t->id));
 	(void)snprintf(t->request_id, sizeof(t->request_id), "%s", request_id(r));
@@ -152,7 +170,8 @@ fill(const struct request *r, const struct image_engine *g, const struct task_wi
 	t->callback = callback_text(r, wish->callback_url);
 	if (!t->request || !t->progress || (wish->callback_url && !t->callback))
 		return err_set(e, ERR_INTERNAL, "out of memory");
-	if (task_account_seal(wish->account, t, e) < 0)
+	request_peer(r, peer);
+	if (task_account_seal(wish->account, peer, t, e) < 0)
 		return -1;
 	return task_input_save(g->config->state_dir, t->id, ed, &t->input, e);
 }
@@ -213,8 +232,9 @@ task_add(struct request *r, struct image_engine *g, struct store *store,
 		return 0;
 	}
 	job.model_asked = ed.model;
-	if (image_check(g, &job, e) < 0 || request_images_take(r, ed.rq.n, e) < 0 ||
-	    fill(r, g, wish, &ed, job.asked, t, e) < 0 ||
+	if (image_check(g, &job, e) < 0 ||
+	    judge_account(r, store, wish->account, job.asked, e) < 0 ||
+	    request_images_take(r, ed.rq.n, e) < 0 || fill(r, g, wish, &ed, job.asked, t, e) < 0 ||
 	    store_it(r, g, store, &repeat, t, first, e) < 0)
 		return -1;
 	if (!first->request_id[0])

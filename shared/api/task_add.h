@@ -23,8 +23,8 @@ struct idem_record;
  * 0: *t is in the queue; the caller ends it with task_record_done().  Or it was asked for before (api/task_repeat.h):
  * then first->request_id is set, *t has nothing but the id, and the caller ends *first with idem_record_done().
  * -1: what image_params_read(), edit_sources_json(), image_check() say; ERR_URL_NOT_ALLOWED;
- * ERR_RATE_LIMITED: the queue is full, or the day's pictures are used up; ERR_STORAGE_FULL; ERR_STORE;
- * ERR_IDEMPOTENCY.
+ * ERR_RATE_LIMITED: the queue is full, the day's pictures are used up, or the account's passwords were wrong too often
+ * (access/guesses.h); ERR_STORAGE_FULL; ERR_STORE; ERR_IDEMPOTENCY.
  */
 int task_add(struct request *r, struct image_engine *g, struct store *store,
 	     const struct task_wish *wish, struct task_record *t, struct idem_record *first,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "access/fingerprint.h"
+#include "access/guesses.h"
 #include "api/task_account.h"
 #include "api/task_end.h"
 #include "api/task_input.h"
@@ -20,6 +21,7 @@
 
 #define RETRY_FIRST_MS \
 	10000             /* before a task is tried again that failed without reason to be told */
+#define GUESS_MS    2000  /* to count a password that was right or wrong */
 #define WATCHDOG_MS 60000 /* beyond the deadline: pictures are converted, the end is written */
 
 /* ---- the job ---- */
@@ -89,6 +91,31 @@ tell_time(const struct config *c, struct err *e)
 		       (double)ms / 1000, e->may_have_been_billed ? " and grace" : "");
 }
 
+/* With a caller's password it is a guess, which counts. */
+static int
+run_as(struct task_run *r, const struct task_account_opened *own, struct err *e)
+{
+	struct store *s = r->env->store;
+	struct deadline d;
+	struct guess g;
+	struct err ignored;
+	int rc;
+
+	if (!own->password)
+		return image_run(r->env->g, &r->job, e);
+	guess_of(&g, r->t->provider, own->credential, own->peer);
+	/* Many may have been taken in before the first one's outcome was known. */
+	if (guess_allowed(s, &g, &r->job.deadline, e) < 0)
+		return -1;
+	rc = image_run(r->env->g, &r->job, e);
+	d = deadline_in_ms(GUESS_MS);
+	if (rc == 0)
+		(void)guess_was_right(s, &g, &d, &ignored);
+	else if (e->kind == ERR_UP_AUTH && e->stage && !strcmp(e->stage, "provider.login"))
+		(void)guess_was_wrong(s, &g, &d, &ignored);
+	return rc;
+}
+
 static int
 make_pictures(struct task_run *r, struct edit *ed, struct err *e)
 {
@@ -114,7 +141,7 @@ make_pictures(struct task_run *r, struct edit *ed, struct err *e)
 		job->late = deadline_in_ms(c->deadline.task_run_ms + c->deadline.grace_ms);
 		watchdog_begin(r->t->request_id, job->late.at_us + WATCHDOG_MS * 1000);
 		watchdog_stage("task");
-		rc = image_run(r->env->g, job, e);
+		rc = run_as(r, &own, e);
 	} while (rc < 0 && waits_on(r, e));
 	if (rc == 0)
 		return 0;

@@ -13,6 +13,9 @@
  * bought anything and may pass puts the task back into the queue, up to TASK_CLAIMS_MAX times in all; so
  * does the death of its worker before anything was sent.
  *
+ * A caller's password is a guess like those of POST /login and in the same counts (access/guesses.h): where it may not be
+ * made now the task fails with ERR_RATE_LIMITED, and the provider is not asked.
+ *
  * Logs.
  */
 #include <stdatomic.h>

@@ -17,7 +17,8 @@ import time
 
 import pytest
 
-from support import EASEL, SLOW, Easel, expect_error, merge, sim_config, wait_until
+from support import EASEL, NOVELAI_TOKEN, SLOW, Easel, expect_error, merge, sim_config, wait_until
+from tasks import ended
 
 PASSWORD = "canary correct-horse 馬 battery"
 WRONG = "canary-wrong-guess-0815"
@@ -454,6 +455,64 @@ def test_an_address_counts_once_however_it_is_typed(easel, sim):
         expect_error(guess(email, n), 401, "upstream_login_refused")
     for email in ("onE@example.net", "one@example.net\t"):
         told_to_wait(held_back(sim, lambda email=email: guess(email, "more")))
+
+
+# ---- the login of a task ----
+
+def task(easel, address, email, password):
+    return easel.post("/generate", {"auth_type": "login", "email": email, "password": password, "prompt": "a cat",
+                                    "model": "nai-v4.5"}, {"X-Forwarded-For": address})
+
+
+def outcome(easel, answer):
+    """"SUCCESS", or the code of the error; an answer that took no task in is none."""
+    assert answer.status == 200, answer
+    end = ended(easel, {"id": answer.json["task_id"]})
+    return end["error"]["code"] if end["error"] else end["status"]
+
+
+def test_passwords_are_not_guessed_through_tasks(easel, sim):
+    sim.clear()
+    here, email = next(ADDRESSES), f"stranger{next(names)}@example.org"
+
+    def guess():
+        answer = task(easel, here, email, f"guess{next(names)}")
+        if answer.status == 200:
+            assert outcome(easel, answer) == "provider_credential_refused"
+        return answer
+
+    for typed in (email, email.title(), f" {email}", f"{email}\n", email.upper(), email):  # FREE + 1
+        assert outcome(easel, task(easel, here, typed, f"guess{next(names)}")) == "provider_credential_refused"
+    answer = held_back(sim, guess)
+    assert answer.json["code"] == "rate_limited" and int(answer.header("retry-after")) >= 1, answer
+    told_to_wait(held_back(sim, lambda: easel.post("/login", {"provider": "novelai", "email": email, "password": "x"},
+                                                   {"X-Forwarded-For": here})))
+    assert task(easel, next(ADDRESSES), email, "from elsewhere").status == 200
+    own = easel.post("/generate", {"auth_type": "token", "token": f"{NOVELAI_TOKEN}-beside", "prompt": "a cat"},
+                     {"X-Forwarded-For": here})
+    assert outcome(easel, own) == "SUCCESS", "a token is no guess"
+
+
+def test_tasks_that_wait_for_their_turn_are_no_further_guesses(easel, sim):
+    """All are taken in before the first one's outcome is known."""
+    sim.clear()
+    sim.faults({"delay": 3, "on": "login"})
+    here, email = next(ADDRESSES), f"queued{next(names)}@example.org"
+    answers = [task(easel, here, email, f"guess{n}") for n in range(3 * FREE)]
+    codes = [outcome(easel, answer) for answer in answers]
+    assert set(codes[:FREE + 1]) == {"provider_credential_refused"}, codes
+    held = codes.count("rate_limited")
+    # One more is free after a second, and one after two more.
+    assert held + codes.count("provider_credential_refused") == len(codes) and held >= FREE, codes
+    assert len(sim.requests(kind="login")) == len(codes) - held
+
+
+def test_a_right_login_of_a_task_clears_the_count(easel, sim):
+    here = next(ADDRESSES)
+    for _ in range(2):
+        for _ in range(FREE - 1):
+            assert outcome(easel, task(easel, here, ACCOUNT["email"], WRONG + str(next(names)))) == "provider_credential_refused"
+        assert outcome(easel, task(easel, here, **ACCOUNT)) == "SUCCESS"
 
 
 # ---- the command line ----
