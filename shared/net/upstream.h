@@ -137,7 +137,8 @@ const char *upstream_now(void);
 bool upstream_is_connecting(void);
 /*
  * fn is called in this thread when a request to a provider that is no GET is about to leave, on a connection that
- * stands.  NULL: nobody is.  Who sends by other ways says so with upstream_sends().
+ * stands.  NULL: nobody is.  Who sends by other ways looks at tick_forsaken() first, as is done here, and says so with
+ * upstream_sends().
  */
 void upstream_on_sending(void (*fn)(void *self), void *self);
 void upstream_sends(void);

@@ -143,7 +143,7 @@ request(const struct session *s, const char *id, unsigned n)
 				 "type", "input_text", "properties", properties));
 }
 
-/* From here on it may have been billed. */
+/* *asked: from here on it may have been billed. */
 static int
 ask(struct session *s, unsigned n, bool *asked, struct err *e)
 {
@@ -155,6 +155,9 @@ ask(struct session *s, unsigned n, bool *asked, struct err *e)
 		return -1;
 	if (call->on_stage)
 		call->on_stage(call->self, "provider.submit");
+	/* Whoever was just told may have found that it is not to be bought, or could not write down that it may be. */
+	if (tick_forsaken())
+		return err_set(e, ERR_GONE, "%s", "");
 	upstream_sends();
 	(void)snprintf(call->upstream_request_id, sizeof(call->upstream_request_id), "%s", id);
 	*asked = true;
@@ -332,8 +335,6 @@ rounds(struct session *s, bool *asked, struct err *e)
 
 		if (!s->ws && session_open(s, e) < 0)
 			return -1;
-		if (!*asked && tick_forsaken())
-			return err_set(e, ERR_GONE, "%s", "");
 		if (ask(s, n, asked, e) < 0 || receive_round(s, &end, e) < 0)
 			return -1;
 		if (end == END_ENOUGH)
