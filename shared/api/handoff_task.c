@@ -7,29 +7,13 @@
 #include "access/fingerprint.h"
 #include "files/picture_json.h"
 #include "job/intent.h"
+#include "job/picture_record.h"
 
-/* What was asked for in the words of an images request. */
-static json_t *
-request_json_of(const struct image_job *job)
-{
-	const struct image_request *rq = job->rq;
-	json_t *o = json_pack("{s:s, s:i}", "prompt", rq->prompt, "n", (int)rq->n);
-
-	if (rq->width)
-		(void)json_object_set_new(o, "size", json_sprintf("%ux%u", rq->width, rq->height));
-	if (rq->quality)
-		(void)json_object_set_new(o, "quality", json_string(rq->quality));
-	if (rq->negative_prompt)
-		(void)json_object_set_new(o, "negative_prompt", json_string(rq->negative_prompt));
-	if (rq->seed >= 0)
-		(void)json_object_set_new(o, "seed", json_integer(rq->seed));
-	return o;
-}
-
+/* body: what was asked for in the words of an images request; NULL: the job has it. */
 static char *
 request_text(const struct image_job *job, const json_t *body)
 {
-	json_auto_t *o = body ? json_copy((json_t *)body) : request_json_of(job);
+	json_auto_t *o = body ? json_copy((json_t *)body) : image_params_json(job->rq);
 
 	(void)json_object_set_new(o, "model", json_string(job->asked->id));
 	image_params_forget(o);

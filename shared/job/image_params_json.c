@@ -4,6 +4,8 @@
 
 #include "base/json_text.h"
 
+#define GIVEN_BYTES (1 << 20)
+
 static int
 text_add(struct buf *b, const char *s)
 {
@@ -69,4 +71,15 @@ image_params_text(const struct image_request *rq, struct buf *b)
 		before = ",\"";
 	}
 	return buf_adds(b, rq->given ? "}" : "{}");
+}
+
+json_t *
+image_params_json(const struct image_request *rq)
+{
+	AUTO(buf) given = BUF_INIT(GIVEN_BYTES);
+	json_t *o = image_params_text(rq, &given) < 0 ? NULL : json_loads(given.p, 0, NULL);
+
+	if (o)
+		(void)json_object_set_new(o, "prompt", json_string(rq->prompt));
+	return o;
 }

@@ -30,26 +30,24 @@
 static char *
 request_text(const struct image_job *job, bool clip)
 {
-	AUTO(buf) given = BUF_INIT(GIVEN_BYTES);
+	json_auto_t *o = image_params_json(job->rq);
 	const char *prompt = job->rq->prompt;
 	char clipped[4 * CLIP_CHARS + 8];
-	json_auto_t *o = NULL;
 	const char *name;
 	json_t *value;
 	void *next;
 
-	if (image_params_text(job->rq, &given) < 0 || !(o = json_loads(given.p, 0, NULL)))
+	if (!o)
 		return NULL;
 	if (clip) {
-		utf8_clip(clipped, sizeof(clipped), prompt, strlen(prompt), CLIP_CHARS);
-		prompt = clipped;
 		json_object_foreach_safe(o, next, name, value)
 		{
 			if (json_string_length(value) > CLIP_WORD_BYTES)
 				(void)json_object_del(o, name);
 		}
+		utf8_clip(clipped, sizeof(clipped), prompt, strlen(prompt), CLIP_CHARS);
+		(void)json_object_set_new(o, "prompt", json_string(clipped));
 	}
-	(void)json_object_set_new(o, "prompt", json_string(prompt));
 	(void)json_object_set_new(o, "model", json_string(job->asked->id));
 	return json_dumps(o, JSON_COMPACT);
 }

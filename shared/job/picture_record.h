@@ -53,5 +53,7 @@ int picture_note_store(struct store *s, const struct image_job *job, const char 
 
 /* Adds the parameters that the caller gave, {"size":"1024x1024","seed":7}.  0, or -1 as buf_add(). */
 int image_params_text(const struct image_request *rq, struct buf *b);
+/* They and the prompt, as image_params_read() takes them; a new reference.  NULL: out of memory. */
+json_t *image_params_json(const struct image_request *rq);
 
 #endif

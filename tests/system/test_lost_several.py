@@ -240,6 +240,21 @@ def test_an_edit_that_was_handed_off(easel, sim, asked_before, headers):
     assert len(purchases(watch)) == asked_before
 
 
+@pytest.mark.parametrize("headers", [{"Prefer": "respond-async"}, LATE], ids=["async", "late"])
+def test_chat_that_was_handed_off_is_gone_on_with_as_it_was_asked_for(easel, sim, headers):
+    watch, parameters = Watch(sim), {"negative_prompt": "a bear", "size": "512x512", "steps": 7, "guidance": 4.5}
+    answer = easel.post("/v1/chat/completions", {"model": NAMED, "n": 2, "messages": [{"role": "user", "content": "a panda"}],
+                                                 "output_format": "jpeg", **parameters}, headers)
+    path = "/v1/tasks/" + (answer.json["id"] if answer.status == 202 else answer.error["task_id"])
+    has_a_name(watch, 1)
+    kill_program(easel, "chat-completions")
+    task = ended(easel, path)
+    assert task["status"] == "SUCCESS" and len(task["images"]) == 2, task
+    assert all(easel.stored(p["url"])[:3] == b"\xff\xd8\xff" for p in task["images"]), task
+    sent = [r["body"] for r in purchases(watch)]
+    assert sent == [{"model": NAMED, "prompt": "a panda", **parameters}] * 2
+
+
 def test_what_its_client_left_is_told_as_missing(easel, sim):
     """Who leaves gets no further picture made, and who tries again what came."""
     members = several("/v1/images/generations", 2, prompt="left")
