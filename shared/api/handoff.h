@@ -5,9 +5,9 @@
  *
  * When a request's deadline passes, or the caller's patience (Prefer: respond-async, wait=N), or its client
  * leaves, and a provider may have accepted the work, the work becomes a task in the store that runs already:
- * this thread holds its lease, renews it from its tick, and writes down how it ended.  Should the process die,
- * the lease runs out and the task's worker decides.  What the store does not take in time is kept beside it until it
- * does (job/owed_task.h): the caller is told its name all the same.  Private to api/.  Logs.
+ * this thread holds its lease, renews it from its tick, and writes down its attempts and how it ended.  Should the
+ * process die, the lease runs out and the task's worker decides.  What the store does not take in time is kept beside
+ * it until it does (job/owed_task.h): the caller is told its name all the same.  Private to api/.  Logs.
  */
 #include "api/repeat.h"
 #include "http/request.h"
@@ -24,6 +24,13 @@ struct handoff_wish {
 
 struct owed_task;
 
+/* One that has left for a provider, or was about to. */
+struct handoff_attempt {
+	const char *provider;
+	const char *after; /* the code of its failure; NULL: another has not followed */
+	int64_t started_ms;
+};
+
 struct handoff {
 	bool begun;     /* the work is a task, or would be if it could be kept as one */
 	bool lost;      /* the lease is somebody else's */
@@ -37,6 +44,8 @@ struct handoff {
 	int64_t created_ms;
 	char upstream_id[128]; /* as the store knows it */
 	unsigned came; /* pictures that were there when the provider named what it makes now */
+	struct handoff_attempt *attempts; /* all of the job's, since before the hand-off */
+	unsigned nattempts, noted;        /* noted: as the job counts them */
 };
 
 /* Reads Prefer, and gives the job the time that it may have. */

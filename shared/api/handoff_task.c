@@ -1,6 +1,7 @@
 #include "api/handoff_task.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,22 +21,52 @@ request_text(const struct image_job *job, const json_t *body)
 	return json_dumps(o, JSON_COMPACT);
 }
 
-/* Its attempts: the last one, whose outcome is code's, or not known yet. */
+void
+handoff_note_attempt(struct handoff *h, const struct image_job *job)
+{
+	struct handoff_attempt *more;
+
+	if (h->noted == job->attempts)
+		return;
+	more = reallocarray(h->attempts, h->nattempts + 1, sizeof(*more));
+	if (!more)
+		return;
+	if (h->nattempts)
+		more[h->nattempts - 1].after = job->after;
+	more[h->nattempts++] = (struct handoff_attempt){ .provider = job->model->provider,
+							 .started_ms = clock_wall_ms() };
+	h->attempts = more;
+	h->noted = job->attempts;
+}
+
+void
+handoff_attempts_done(struct handoff *h)
+{
+	free(h->attempts);
+	h->attempts = NULL;
+	h->nattempts = 0;
+}
+
 char *
-handoff_history(const struct handoff *h, const struct image_job *job, bool ended, const char *code)
+handoff_history(struct handoff *h, const struct image_job *job, bool ended, const char *code)
 {
 	json_auto_t *list = json_array();
 
-	if (job->attempts)
+	/* The last one, too, when it failed before it had asked for anything. */
+	if (ended)
+		handoff_note_attempt(h, job);
+	for (unsigned i = 0; i < h->nattempts; i++) {
+		const struct handoff_attempt *a = &h->attempts[i];
+		bool last = i + 1 == h->nattempts;
+		const char *why = last ? code : a->after;
+		const char *outcome = last && !ended ? NULL : why ? "failed" : "succeeded";
+
 		(void)json_array_append_new(list,
 					    json_pack("{s:i, s:s, s:I, s:s?, s:s?}", "n",
-						      (int)job->attempts, "provider",
-						      job->model->provider, "started",
-						      (json_int_t)(h->created_ms / 1000), "outcome",
-						      !ended ? NULL
-						      : code ? "failed"
-							     : "succeeded",
-						      "code", code));
+						      (int)i + 1, "provider", a->provider,
+						      "started", (json_int_t)(a->started_ms / 1000),
+						      "outcome", outcome, "code", why));
+	}
 	return json_dumps(list, JSON_COMPACT);
 }
 

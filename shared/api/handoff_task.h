@@ -3,13 +3,16 @@
 /*
  * handoff_task - what a task's record says of work that has outlived its request
  *
- * Private to api/handoff.c.  Texts are the caller's (free); NULL: out of memory.
+ * Private to api/.  Texts are the caller's (free); NULL: out of memory.
  */
 #include "api/handoff.h"
 
-/* Its attempts: the last one, whose outcome is code's, or not known yet. */
-char *
-handoff_history(const struct handoff *h, const struct image_job *job, bool ended, const char *code);
+/* The job is about to ask a provider: its attempt is noted, should the work become a task now or later. */
+void handoff_note_attempt(struct handoff *h, const struct image_job *job);
+void handoff_attempts_done(struct handoff *h);
+
+/* Its attempts.  ended: the last one's outcome is code's, else it is not known yet. */
+char *handoff_history(struct handoff *h, const struct image_job *job, bool ended, const char *code);
 /*
  * Which key is used, so that whoever must go on can ask with the same; whether the task's request is a remnant, as the
  * pictures it starts from will be gone; and the first of the pictures there are, without what the provider is asked for

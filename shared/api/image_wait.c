@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/handoff_task.h"
 #include "api/image_common.h"
 #include "api/outcome.h"
 #include "api/rejoin.h"
@@ -281,6 +282,7 @@ on_stage(void *self, const char *stage)
 	if (strcmp(stage, "provider.submit") != 0)
 		return;
 	note_hash(w);
+	handoff_note_attempt(&w->handoff, w->job);
 	if (w->handoff.begun && !w->tick.forsaken && !handoff_dispatch(&w->handoff, w->r, w->job))
 		w->tick.forsaken = true;
 }
@@ -406,6 +408,7 @@ image_wait_run(struct image_wait *w, struct err *e)
 	before = tick_set(&w->tick);
 	rc = first_or_not(w, e);
 	(void)tick_set(before);
+	handoff_attempts_done(&w->handoff);
 	if (w->repeat.key && w->repeat.noted && !w->handoff.begun)
 		settle_key(w, rc, e);
 	return rc;

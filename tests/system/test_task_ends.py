@@ -3,15 +3,17 @@ import os
 import re
 import sqlite3
 import subprocess
+import time
 import urllib.parse
 
 import pytest
 
 from sse import Stream
 from support import Watch, expect_error, merge, wait_until
-from tasks import create, ended, faulty, kill_workers, read, with_store
+from tasks import create, ended, faulty, kill_program, kill_workers, read, with_store
 
 BUSY = "status=429,retry-after=1"
+NAMED = "Qwen/Qwen-Image@task-seconds=6"
 
 
 def installation(request, start_easel, sim, over, database=0):
@@ -72,6 +74,24 @@ def test_a_provider_that_stays_busy_ends_a_task_after_its_attempts(easel, sim):
     assert [(a["n"], a["provider"], a["outcome"], a["code"]) for a in end["attempts"]] == \
         [(n, "sim", "failed", "upstream_rate_limited") for n in range(1, 10)], end["attempts"]
     assert all(b["time"] - a["time"] >= 0.9 for a, b in zip(sent, sent[1:])), "as the provider wanted it"
+
+
+def test_a_request_that_became_a_task_keeps_its_attempts(easel, sim):
+    """One before it became a task, one that its process died in, and the one that went on."""
+    sim.faults({"status": 429, "retry_after": 2})
+    watch, begun = Watch(sim), int(time.time())
+    answer = easel.generate({"Prefer": "respond-async, wait=3"}, model=NAMED)
+    assert answer.status == 202, answer
+    wait_until(lambda: watch.requests("task"), 20, "its name has come")
+    kill_program(easel, "images-generations")
+    end = ended(easel, answer.json)
+    assert end["status"] == "SUCCESS" and len([r for r in watch.requests("generate") if r["purchase"]]) == 1, end
+    assert [(a["n"], a["provider"], a["outcome"], a["code"]) for a in end["attempts"]] == [
+        (1, "modelscope", "failed", "upstream_rate_limited"), (2, "modelscope", "worker_lost", None),
+        (3, "modelscope", "succeeded", None)], end["attempts"]
+    # In whole seconds each.
+    times = [begun, *(a["started"] for a in end["attempts"]), time.time()]
+    assert times == sorted(times) and times[2] - times[1] >= 1, times
 
 
 def test_a_task_that_its_workers_die_of_ends_with_its_history(easel, sim):
