@@ -64,13 +64,11 @@ images_json(const struct chat *c)
 static json_t *
 usage_json(const struct chat *c)
 {
-	const struct image_call *call = &c->job->call;
-	int64_t in = call->usage_input > 0 ? call->usage_input : 0;
-	int64_t out = call->usage_output > 0 ? call->usage_output : 0;
+	const struct image_usage used = image_common_tokens(&c->job->call);
 
-	return json_pack("{s:I, s:I, s:I}", "prompt_tokens", (json_int_t)in, "completion_tokens",
-			 (json_int_t)out, "total_tokens",
-			 (json_int_t)(call->usage_total > in + out ? call->usage_total : in + out));
+	return json_pack("{s:I, s:I, s:I}", "prompt_tokens", (json_int_t)used.input,
+			 "completion_tokens", (json_int_t)used.output, "total_tokens",
+			 (json_int_t)used.total);
 }
 
 static int

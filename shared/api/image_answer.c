@@ -30,6 +30,7 @@ answer_head(const struct image_job *job, struct buf *b)
 {
 	const struct image_call *call = &job->call;
 	const struct picture *first = &call->images[0];
+	const struct image_usage used = image_common_tokens(call);
 
 	(void)buf_addf(b, "{\"created\":%lld,\"output_format\":\"%s\",\"size\":\"%ux%u\"",
 		       (long long)(job->created ? job->created : time(NULL)),
@@ -38,13 +39,8 @@ answer_head(const struct image_job *job, struct buf *b)
 		image_common_member(b, "background", call->background);
 	if (call->quality[0])
 		image_common_member(b, "quality", call->quality);
-	if (call->usage_total >= 0)
-		image_common_usage(b,
-				   &(struct image_usage){ .total = call->usage_total,
-							  .input = call->usage_input,
-							  .output = call->usage_output,
-							  .input_text = call->usage_input_text,
-							  .input_image = call->usage_input_image });
+	if (call->usage_total >= 0 || used.total)
+		image_common_usage(b, &used);
 	(void)buf_adds(b, ",\"data\":[");
 }
 

@@ -83,6 +83,26 @@ image_common_facts(const struct image_job *job, struct buf *b, enum picture_type
 	image_common_member(b, "background", background ? background : "auto");
 }
 
+static int64_t
+said(int64_t n)
+{
+	return n > 0 ? n : 0;
+}
+
+struct image_usage
+image_common_tokens(const struct image_call *call)
+{
+	struct image_usage u = { .total = said(call->usage_total),
+				 .input = said(call->usage_input),
+				 .output = said(call->usage_output),
+				 .input_text = said(call->usage_input_text),
+				 .input_image = said(call->usage_input_image) };
+
+	if (u.total < u.input + u.output)
+		u.total = u.input + u.output;
+	return u;
+}
+
 void
 image_common_usage(struct buf *b, const struct image_usage *u)
 {

@@ -33,6 +33,8 @@ void image_common_facts(const struct image_job *job, struct buf *b, enum picture
 struct image_usage {
 	int64_t total, input, output, input_text, input_image;
 };
+/* Those of a call: 0 where the provider did not say, and the sum where it only said the parts. */
+struct image_usage image_common_tokens(const struct image_call *call);
 /* ,"usage":{…} */
 void image_common_usage(struct buf *b, const struct image_usage *u);
 

@@ -66,16 +66,15 @@ since(int64_t now, int64_t *told)
 static void
 add_usage(struct stream *s, struct buf *b)
 {
-	const struct image_call *call = &s->job->call;
+	const struct image_usage now = image_common_tokens(&s->job->call);
 	struct image_usage *t = &s->told;
 
 	image_common_usage(b, &(struct image_usage){
-				      .total = since(call->usage_total, &t->total),
-				      .input = since(call->usage_input, &t->input),
-				      .output = since(call->usage_output, &t->output),
-				      .input_text = since(call->usage_input_text, &t->input_text),
-				      .input_image =
-					      since(call->usage_input_image, &t->input_image) });
+				      .total = since(now.total, &t->total),
+				      .input = since(now.input, &t->input),
+				      .output = since(now.output, &t->output),
+				      .input_text = since(now.input_text, &t->input_text),
+				      .input_image = since(now.input_image, &t->input_image) });
 }
 
 /* What the headers of a plain answer say, as a new reference. */

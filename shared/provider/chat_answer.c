@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "files/sink.h"
+#include "provider/openai_answer.h"
 #include "provider/picture_text.h"
 #include "provider/result_fetch.h"
 #include "provider/upstream_said.h"
@@ -155,18 +156,9 @@ read_message(struct found *f, const json_t *m)
 }
 
 static void
-add_tokens(int64_t *sum, const json_t *usage, const char *name)
-{
-	const json_t *v = json_object_get(usage, name);
-
-	if (json_is_integer(v) && json_integer_value(v) >= 0)
-		*sum = (*sum < 0 ? 0 : *sum) + json_integer_value(v);
-}
-
-static void
 read_root(struct found *f, json_t *root)
 {
-	const json_t *list, *v, *usage = json_object_get(root, "usage");
+	const json_t *list, *v;
 	size_t i;
 
 	if (said_is_error(root))
@@ -186,9 +178,7 @@ read_root(struct found *f, json_t *root)
 	}
 	note_reason(f, json_object_get(json_object_get(root, "promptFeedback"), "blockReason"));
 	store_items(f, json_object_get(root, "data"));
-	add_tokens(&f->call->usage_input, usage, "prompt_tokens");
-	add_tokens(&f->call->usage_output, usage, "completion_tokens");
-	add_tokens(&f->call->usage_total, usage, "total_tokens");
+	openai_facts_read(f->call, root);
 }
 
 /* ---- the whole ---- */

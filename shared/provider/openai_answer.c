@@ -11,13 +11,28 @@
 
 #define REVISED_BYTES 4096 /* of a revised prompt; what is longer is cut */
 
-static void
-add(int64_t *sum, const json_t *o, const char *key)
+static int64_t
+count_of(const json_t *o, const char *key)
 {
 	const json_t *v = json_object_get(o, key);
 
-	if (json_is_integer(v) && json_integer_value(v) >= 0)
-		*sum = (*sum < 0 ? 0 : *sum) + json_integer_value(v);
+	return json_is_integer(v) ? json_integer_value(v) : -1;
+}
+
+static void
+add(int64_t *sum, int64_t n)
+{
+	if (n >= 0)
+		*sum = (*sum < 0 ? 0 : *sum) + n;
+}
+
+/* A relay that says both names has left one of them at 0. */
+static void
+add_either(int64_t *sum, const json_t *usage, const char *key, const char *in_chat)
+{
+	int64_t a = count_of(usage, key), b = count_of(usage, in_chat);
+
+	add(sum, a > b ? a : b);
 }
 
 void
@@ -27,11 +42,11 @@ openai_facts_read(struct image_call *call, const json_t *root)
 	const json_t *details = json_object_get(usage, "input_tokens_details");
 	const char *text;
 
-	add(&call->usage_input, usage, "input_tokens");
-	add(&call->usage_output, usage, "output_tokens");
-	add(&call->usage_total, usage, "total_tokens");
-	add(&call->usage_input_text, details, "text_tokens");
-	add(&call->usage_input_image, details, "image_tokens");
+	add_either(&call->usage_input, usage, "input_tokens", "prompt_tokens");
+	add_either(&call->usage_output, usage, "output_tokens", "completion_tokens");
+	add(&call->usage_total, count_of(usage, "total_tokens"));
+	add(&call->usage_input_text, count_of(details, "text_tokens"));
+	add(&call->usage_input_image, count_of(details, "image_tokens"));
 	text = json_string_value(json_object_get(root, "background"));
 	if (text)
 		utf8_clip(call->background, sizeof(call->background), text, strlen(text), 15);

@@ -19,7 +19,10 @@
 int openai_answer_read(struct picture_answer *a, const struct upstream_failure *f, unsigned want,
 		       struct err *e);
 
-/* What is said about the whole answer.  Of several calls, or events, the tokens add up. */
+/*
+ * What is said about the whole answer.  Of several calls, or events, the tokens add up; they may have the names
+ * that they have in chat.
+ */
 void openai_facts_read(struct image_call *call, const json_t *root);
 
 /*

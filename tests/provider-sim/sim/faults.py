@@ -41,7 +41,7 @@ OPTIONS = {
     "url_fault", "misses", "type", "bought", "headers", "on", "times",
     "task_seconds", "task_limit", "task_id", "running", "succeeded", "failed", "words", "result", "sync", "shape", "quota",
     "poll_fault", "poll_times", "answer", "token_seconds", "sse_code", "chunks",
-    "per_round", "moderated", "close_code"}
+    "per_round", "moderated", "close_code", "revised_prompt", "usage"}
 
 
 class UnknownFault(ValueError):

@@ -323,16 +323,22 @@ def answer(ex, fields, model, family):
             item = {"url" if model == "relay-url-data" else "b64_json": f"{prefix}@@BLOB-{i}@@"}
         if model == "dall-e-3":
             item["revised_prompt"] = f"A detailed picture of: {fields['prompt']}"
-        items.append(item)
+        items.append(item | said(ex, "revised_prompt"))
     value = {"created": int(time.time()), "data": items}
     if model == "relay-no-created":
         del value["created"]
     if family == "gpt":
         value |= gpt_members(fields) | {"usage": usage(fields, n)}
+    value |= said(ex, "usage")
     body = json_with_blobs(value, blobs)
     if model == "relay-escaped":
         body = body.replace(b"/", b"\\/")
     return Answer(200, body, pictures=count)
+
+
+def said(ex, *names):
+    """What the fault says instead."""
+    return {name: ex.fault.options[name] for name in names if name in ex.fault.options}
 
 
 def gpt_members(fields):
@@ -382,7 +388,8 @@ def stream(ex, fields, edit):
         events.append(b'event: error\ndata: {"message":"Out of GPUs","code":"server_error"}\n\n')
     elif not ex.fault.has("sse-cut"):
         for i, picture in enumerate(pictures[partials:]):
-            event(f"{kind}.completed", common | {"usage": usage(fields, 1)}, [b64(ex, picture)])
+            event(f"{kind}.completed", common | {"usage": usage(fields, 1)} | said(ex, "usage", "revised_prompt"),
+                  [b64(ex, picture)])
             if ex.fault.has("sse-cut-after"):
                 break
     if ex.fault.has("sse-comments"):

@@ -1,0 +1,76 @@
+"""What an answer says beside its pictures."""
+import pytest
+
+from sse import Stream
+from support import merge, sim_config
+
+
+@pytest.fixture(scope="module")
+def easel(start_easel, sim):
+    return start_easel(merge(sim_config(sim), {"models": {"chat-images": {"provider": "sim", "via": "chat"}}}))
+
+
+@pytest.fixture
+def say(sim):
+    """say(a=…): the provider's next answer says that."""
+    yield lambda **what: sim.faults(what)
+    sim.clear_faults()
+
+
+def streamed(easel, **members):
+    with Stream(easel, **members) as s:
+        return s.rest()
+
+
+def chat(easel, headers=(), **members):
+    return easel.post("/v1/chat/completions", {"model": "gpt-image-1", "messages": [{"role": "user", "content": "a panda"}],
+                                               **members}, headers)
+
+
+# ---- tokens ----
+
+def counted(total, input_, output, text=0, image=0):
+    return {"total_tokens": total, "input_tokens": input_, "output_tokens": output,
+            "input_tokens_details": {"text_tokens": text, "image_tokens": image}}
+
+
+USAGES = [
+    ({"prompt_tokens": 7, "completion_tokens": 20, "total_tokens": 27}, counted(27, 7, 20)),
+    ({"prompt_tokens": 7, "completion_tokens": 20, "total_tokens": 27, "input_tokens": 0, "output_tokens": 0}, counted(27, 7, 20)),
+    ({"input_tokens": 7, "output_tokens": 20, "total_tokens": 27, "prompt_tokens": 0, "completion_tokens": 0}, counted(27, 7, 20)),
+    ({"input_tokens": 7, "output_tokens": 20, "total_tokens": 27}, counted(27, 7, 20)),
+    ({"input_tokens": 7, "output_tokens": 20}, counted(27, 7, 20)),
+    ({"total_tokens": 27}, counted(27, 0, 0)),
+    ({"total_tokens": 27, "input_tokens": 7, "output_tokens": 20, "input_tokens_details": {"text_tokens": 7}},
+     counted(27, 7, 20, text=7)),
+]
+
+
+@pytest.mark.parametrize("said,told", USAGES)
+def test_tokens_are_counted_or_0_whatever_the_provider_calls_them(easel, say, said, told):
+    say(usage=said)
+    assert easel.generate().json["usage"] == told
+    say(usage=said)
+    event, = streamed(easel)
+    assert event.data["usage"] == told
+    say(usage=said)
+    assert chat(easel).json["usage"] == {"prompt_tokens": told["input_tokens"], "completion_tokens": told["output_tokens"],
+                                         "total_tokens": told["total_tokens"]}
+
+
+@pytest.mark.parametrize("said", [{}, None, "none", {"total_tokens": "27"}])
+def test_a_provider_that_counts_no_tokens_is_not_said_to(easel, say, said):
+    say(usage=said)
+    assert "usage" not in easel.generate().json
+
+
+def test_a_picture_made_in_chat_has_its_tokens(easel):
+    usage = easel.generate(model="chat-images").json["usage"]
+    assert usage == counted(usage["total_tokens"], usage["input_tokens"], usage["output_tokens"])
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] and usage["output_tokens"] > 0
+
+
+def test_a_repetition_says_the_same_tokens(easel, say):
+    say(usage=USAGES[0][0])
+    answers = [easel.generate(headers={"Idempotency-Key": "the same tokens"}).json for _ in range(2)]
+    assert answers[0]["usage"] == answers[1]["usage"] == USAGES[0][1]
