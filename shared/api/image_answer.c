@@ -13,7 +13,9 @@
 #include "http/reply.h"
 #include "http/reply_base64.h"
 
-#define ANSWER_TEXT_BYTES (IMAGES_MAX * 4096 + 4096) /* of an answer, its pictures aside */
+/* Of an answer, its pictures aside. */
+#define ITEM_BYTES        (IMAGE_REVISED_BYTES + IMAGE_URL_BYTES + 64)
+#define ANSWER_TEXT_BYTES (IMAGES_MAX * ITEM_BYTES + 4096)
 
 static bool
 wants_b64(const struct image_job *job)

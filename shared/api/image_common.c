@@ -4,7 +4,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/json_text.h"
 #include "http/reply.h"
 #include "job/intent.h"
 #include "job/picture_record.h"

@@ -6,6 +6,7 @@
  * Private to api/.
  */
 #include "base/buf.h"
+#include "base/json_text.h"
 #include "http/request.h"
 #include "job/image_run.h"
 
@@ -21,6 +22,8 @@ int image_common_run(struct request *r, struct image_engine *g, struct image_job
 
 /* x-easel-model, -attempts, -mode, -params. */
 void image_common_headers(struct request *r, const struct image_job *job);
+
+#define IMAGE_REVISED_BYTES (REVISED_PROMPT_BYTES * JSON_TEXT_WORST) /* as JSON writes it */
 
 /* ,"name":"value" */
 void image_common_member(struct buf *b, const char *name, const char *value);

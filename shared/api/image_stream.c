@@ -9,7 +9,7 @@
 #include "http/reply.h"
 #include "http/sse.h"
 
-#define EVENT_BYTES 16384 /* of an event, its picture aside */
+#define EVENT_BYTES (IMAGE_REVISED_BYTES + 16384) /* of an event, its picture aside */
 
 struct stream {
 	struct request *r;

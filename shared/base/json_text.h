@@ -11,6 +11,7 @@
 #include "base/buf.h"
 
 #define JSON_TEXT_DIGITS 12 /* of a decimal number; 17 would show how it is stored */
+#define JSON_TEXT_WORST  6  /* bytes that one byte of a string becomes at most: \u001F */
 
 /* The text, the caller's; NULL: there is no tree, or no memory. */
 char *json_text(const json_t *v);

@@ -9,8 +9,6 @@
 #include "provider/result_fetch.h"
 #include "provider/upstream_said.h"
 
-#define REVISED_BYTES 4096 /* of a revised prompt; what is longer is cut */
-
 static int64_t
 count_of(const json_t *o, const char *key)
 {
@@ -96,7 +94,9 @@ item_take(struct picture_answer *a, const json_t *item, struct err *e)
 
 		/* Without it the picture is as good: no memory for it is no error. */
 		call->revised_prompt[before] =
-			strndup(revised, n < REVISED_BYTES ? n : utf8_cut(revised, REVISED_BYTES));
+			strndup(revised, n < REVISED_PROMPT_BYTES
+						 ? n
+						 : utf8_cut(revised, REVISED_PROMPT_BYTES));
 	}
 	return rc;
 }

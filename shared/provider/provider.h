@@ -16,7 +16,8 @@
 #include "provider/image_request.h"
 #include "provider/receipt.h"
 
-#define IMAGES_MAX 10
+#define IMAGES_MAX           10
+#define REVISED_PROMPT_BYTES 4096 /* what is longer is cut */
 
 /*
  * What a model behind a dialect can do: one row a family of models.  Feeds validation, mapping, receipt,

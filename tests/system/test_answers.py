@@ -3,6 +3,7 @@ import pytest
 
 from sse import Stream
 from support import merge, sim_config
+from tasks import create, ended
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,33 @@ def test_a_repetition_says_the_same_tokens(easel, say):
     say(usage=USAGES[0][0])
     answers = [easel.generate(headers={"Idempotency-Key": "the same tokens"}).json for _ in range(2)]
     assert answers[0]["usage"] == answers[1]["usage"] == USAGES[0][1]
+
+
+# ---- revised prompts ----
+
+# What JSON makes two bytes and six bytes of each of; the longest that is kept, and more.
+LONG = ['"' * 4000, "\x01" * 4096, '"' * 5000]
+
+
+@pytest.mark.parametrize("revised", LONG, ids=["quotes", "longest", "longer"])
+@pytest.mark.parametrize("n", [6, 10])
+def test_a_long_revised_prompt_costs_no_picture(easel, say, n, revised):
+    kept = [revised[:4096]] * n
+    for response_format in ("url", "b64_json"):
+        say(revised_prompt=revised)
+        answer = easel.generate(n=n, response_format=response_format)
+        assert answer.status == 200, answer
+        assert [item["revised_prompt"] for item in answer.json["data"]] == kept
+        assert all(item[response_format] for item in answer.json["data"])
+    say(revised_prompt=revised)
+    events = streamed(easel, n=n)
+    assert [event.name for event in events] == ["image_generation.completed"] * n
+    assert [event.data["revised_prompt"] for event in events] == kept and all(event.picture for event in events)
+
+
+def test_nor_does_it_in_chat_or_of_a_task(easel, say):
+    say(revised_prompt=LONG[1])
+    assert len(chat(easel, n=10).json["choices"][0]["message"]["images"]) == 10
+    say(revised_prompt=LONG[1])
+    task = ended(easel, create(easel, n=10))
+    assert task["status"] == "SUCCESS" and [image["revised_prompt"] for image in task["images"]] == [LONG[1]] * 10
