@@ -149,13 +149,21 @@ check_against_model(const struct image_request *rq, struct receipt *receipt,
 	if (check_sources(rq, caps, e) < 0)
 		return -1;
 	for (int p = 0; p < PARAM__MAX; p++) {
-		const char *fate = capability_fate(caps, (enum image_param)p);
+		const char *fate = capability_fate_of(caps, rq, (enum image_param)p);
 
 		if ((rq->given & PARAM_BIT(p)) && strcmp(fate, "kept") != 0)
 			receipt_note(receipt, (enum image_param)p, "%s", fate);
 	}
 	receipt_unknown(receipt, rq->unknown);
 	return 0;
+}
+
+/* It came in the type that was asked: it is not made anew for the sake of its size. */
+static void
+note_not_compressed(struct image_job *job)
+{
+	if (!strcmp(receipt_of(&job->receipt, PARAM_OUTPUT_COMPRESSION), "served-here"))
+		receipt_note(&job->receipt, PARAM_OUTPUT_COMPRESSION, "dropped");
 }
 
 /* Whatever format the provider answered in, the caller gets the one it asked for. */
@@ -170,8 +178,10 @@ convert(struct image_engine *g, struct image_job *job, struct err *e)
 	     i++) {
 		struct picture *p = &job->call.images[i], converted;
 
-		if (p->type == rq->output_type)
+		if (p->type == rq->output_type) {
+			note_not_compressed(job);
 			continue;
+		}
 		rc = imaging_convert(g->files, p, rq->output_type, rq->output_compression,
 				     &converted, &job->call.deadline, e);
 		if (rc == 0) {

@@ -10,6 +10,18 @@ capability_fate(const struct image_caps *caps, enum image_param p)
 	return PARAMS_SERVED_HERE & PARAM_BIT(p) ? "served-here" : "dropped";
 }
 
+const char *
+capability_fate_of(const struct image_caps *caps, const struct image_request *rq,
+		   enum image_param p)
+{
+	const char *fate = capability_fate(caps, p);
+	bool compresses = rq->output_type == PICTURE_JPEG || rq->output_type == PICTURE_WEBP;
+
+	if (p == PARAM_OUTPUT_COMPRESSION && strcmp(fate, "served-here") == 0 && !compresses)
+		return "dropped";
+	return fate;
+}
+
 static json_t *
 fates(const struct image_caps *caps)
 {
@@ -97,7 +109,9 @@ capability_markdown(FILE *out)
 		"to "
 		"each parameter; the header `x-easel-params` of an answer says what happened. A "
 		"mask, an input picture or `n` is honoured or refused, never dropped. The same for "
-		"one model: `GET /v1/models/{id}`, member `easel`.\n\n");
+		"one model: `GET /v1/models/{id}`, member `easel`. Easel serves "
+		"`output_compression` where it makes a JPEG or WebP of what came in another type, "
+		"else it is dropped.\n\n");
 	for (int d = 0; d < DIALECT__MAX; d++) {
 		const struct provider_driver *driver = provider_driver((enum dialect)d);
 		const struct image_caps *caps;

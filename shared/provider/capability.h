@@ -21,6 +21,9 @@
 
 /* What becomes of a parameter: "kept", "served-here" or "dropped". */
 const char *capability_fate(const struct image_caps *caps, enum image_param p);
+/* The same in this request: nothing is compressed here where nothing can be converted to JPEG or WebP. */
+const char *capability_fate_of(const struct image_caps *caps, const struct image_request *rq,
+			       enum image_param p);
 
 /*
  * The member `easel` of GET /v1/models/{id}: {"type":"image","provider","dialect","family","parameters":

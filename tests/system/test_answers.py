@@ -1,4 +1,4 @@
-"""What an answer says beside its pictures."""
+"""What an answer says beside its pictures: tokens, revised prompts, the receipt."""
 import pytest
 
 from sse import Stream
@@ -8,7 +8,8 @@ from tasks import create, ended
 
 @pytest.fixture(scope="module")
 def easel(start_easel, sim):
-    return start_easel(merge(sim_config(sim), {"models": {"chat-images": {"provider": "sim", "via": "chat"}}}))
+    return start_easel(merge(sim_config(sim), {
+        "models": {"chat-images": {"provider": "sim", "via": "chat"}, "dall-e-2@format=jpeg": {"provider": "sim"}}}))
 
 
 @pytest.fixture
@@ -105,3 +106,22 @@ def test_nor_does_it_in_chat_or_of_a_task(easel, say):
     say(revised_prompt=LONG[1])
     task = ended(easel, create(easel, n=10))
     assert task["status"] == "SUCCESS" and [image["revised_prompt"] for image in task["images"]] == [LONG[1]] * 10
+
+
+# ---- the receipt ----
+
+def receipt(answer):
+    assert answer.status == 200, answer
+    return dict(note.split("=", 1) for note in (answer.header("x-easel-params") or "").split("; ") if note)
+
+
+@pytest.mark.parametrize("model,output_format,fate", [
+    ("dall-e-2", None, "dropped"), ("dall-e-2", "png", "dropped"),
+    ("dall-e-2", "jpeg", "served-here"), ("dall-e-2", "webp", "served-here"),
+    # it makes what is asked without being asked
+    ("dall-e-2@format=jpeg", "jpeg", "dropped"), ("dall-e-2@format=jpeg", "webp", "served-here"),
+    # it is its own affair
+    ("gpt-image-1", "jpeg", None), ("gpt-image-1", None, None)])
+def test_compression_is_served_where_something_is_made_small(easel, model, output_format, fate):
+    answer = easel.generate(model=model, output_format=output_format, output_compression=10)
+    assert receipt(answer).get("output_compression") == fate
