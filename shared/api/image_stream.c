@@ -251,6 +251,8 @@ image_stream(const struct image_wait *plan, struct err *e)
 	/* It was answered while the work went on, or as the first request was. */
 	if (rc < 0 && e->kind == ERR_GONE && request_is_answered(w->r) && !s.sse.left)
 		return -1;
+	if (!s.sse.begun)
+		image_common_headers(w->r, job);
 	if (rc == 0)
 		said = finish(&s, e);
 	if (said < 0 && !s.sse.left && (s.sse.begun || job->call.nimages))

@@ -6,9 +6,9 @@
  * image_generation.partial_image and .completed (image_edit.… when the request starts from pictures), field
  * for field, whatever the provider can do: one that cannot stream yields completed events alone.  The
  * stream begins with its first event or, when nothing happens for [server] stream_keep_alive, with a
- * comment; what fails before that is answered with its own status, what fails later with an error event.
- * Completed events leave as pictures are stored; the last one, or the error, says in "easel" what the
- * headers of a plain answer say.  Private to api/.
+ * comment; what fails before that is answered as it is without a stream, what fails later with an error
+ * event.  Completed events leave as pictures are stored; the last one, or the error, says in "easel" what
+ * the headers of a plain answer say.  Private to api/.
  */
 #include "api/image_wait.h"
 

@@ -322,6 +322,16 @@ def test_what_fails_at_once_has_its_own_status(easel, members, status, code):
     assert answer.header("content-type") == "application/json"
 
 
+def test_it_has_the_headers_then_of_an_answer_without_events(preview):
+    members = {"prompt": "x", "size": "32x32", "style": "vivid"}
+    plain, streamed = preview.generate(**members), preview.generate(stream=True, **members)
+    assert plain.status == streamed.status == 400 and plain.error["code"] == streamed.error["code"]
+    told = [{k: v for k, v in answer.headers.items() if k.startswith("x-easel-")} for answer in (plain, streamed)]
+    assert told[0] == {"x-easel-model": "easel-preview", "x-easel-attempts": "1", "x-easel-mode": "local",
+                       "x-easel-params": "style=dropped"}
+    assert told[1] == {**told[0], "x-easel-params": "style=dropped; stream=served-here"}
+
+
 @pytest.mark.parametrize("fault,code", [
     ("sse-error", "upstream_failed"), ("sse-cut", "upstream_truncated"), ("sse-flat-error", "upstream_failed"),
     ("truncate-chunked,after=0.7", "upstream_truncated"), ("reset-mid,after=0.7", "upstream_truncated"),
