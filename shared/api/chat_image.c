@@ -159,14 +159,6 @@ on_look(void *self)
 	return sse_keep_alive(&((struct chat *)self)->sse);
 }
 
-/* Pictures that came although not all did are in the error. */
-static json_t *
-came(const struct chat *c)
-{
-	return c->job->call.nimages ? json_pack("{s:o}", "images", image_common_list(c->r, c->job))
-				    : NULL;
-}
-
 static bool
 on_tell(void *self, struct err *e)
 {
@@ -174,7 +166,7 @@ on_tell(void *self, struct err *e)
 
 	if (!c->sse.begun || c->sse.left)
 		return false;
-	sse_error(&c->sse, e, came(c), NULL);
+	sse_error(&c->sse, e, image_common_came(c->r, c->job), NULL);
 	return true;
 }
 
@@ -199,8 +191,10 @@ stream(struct chat *c, struct err *e)
 	settle_names(c);
 	if (rc == 0)
 		said = send_pictures(c, e);
-	if (said < 0 && !c->sse.left && c->sse.begun)
-		sse_error(&c->sse, e, came(c), NULL);
+	if (said < 0 && !c->sse.begun)
+		said = image_common_fail(c->r, c->job, e);
+	else if (said < 0 && !c->sse.left)
+		sse_error(&c->sse, e, image_common_came(c->r, c->job), NULL);
 	image_wait_done(w, rc, e);
 	return said;
 }
@@ -218,19 +212,10 @@ plain(struct chat *c, struct err *e)
 	settle_names(c);
 	if (rc == 0)
 		said = answer_whole(c, e);
+	if (said < 0)
+		said = image_common_fail(c->r, c->job, e);
 	image_wait_done(c->wait, rc, e);
 	return said;
-}
-
-/* Pictures that came although not all did: the status is the error's, as on the images endpoints. */
-static int
-answer_incomplete(struct chat *c, struct err *e)
-{
-	json_t *error = error_json(e, request_lang(c->r), request_id(c->r));
-
-	(void)json_object_update_new(error, came(c));
-	reply_header(c->r, "x-should-retry", "false");
-	return reply_json(c->r, err_status(e), json_pack("{s:o}", "error", error), e);
 }
 
 static void
@@ -246,13 +231,8 @@ log_detected(const struct chat *c)
 static int
 run(struct chat *c, struct err *e)
 {
-	int rc;
-
 	log_detected(c);
-	rc = c->rq->stream ? stream(c, e) : plain(c, e);
-	if (rc < 0 && c->job->call.nimages && !c->sse.begun && e->kind != ERR_GONE)
-		rc = answer_incomplete(c, e);
-	return rc;
+	return c->rq->stream ? stream(c, e) : plain(c, e);
 }
 
 int

@@ -113,17 +113,6 @@ answer_b64(struct request *r, struct filestore *fs, const struct image_job *job,
 	return 0;
 }
 
-/* Some pictures came, but not all: the error holds those that did. */
-__attribute__((noinline)) static int /* off a stack that waits */
-answer_incomplete(struct request *r, const struct image_job *job, struct err *e)
-{
-	json_t *error = error_json(e, request_lang(r), request_id(r));
-
-	json_object_set_new(error, "images", image_common_list(r, job));
-	reply_header(r, "x-should-retry", "false");
-	return reply_json(r, err_status(e), json_pack("{s:o}", "error", error), e);
-}
-
 static int
 answer(struct image_wait *w, struct err *e)
 {
@@ -136,8 +125,8 @@ answer(struct image_wait *w, struct err *e)
 	image_common_headers(r, job);
 	if (rc == 0)
 		said = wants_b64(job) ? answer_b64(r, w->g->files, job, e) : answer_urls(r, job, e);
-	else if (job->call.nimages)
-		said = answer_incomplete(r, job, e);
+	if (said < 0)
+		said = image_common_fail(r, job, e);
 	image_wait_done(w, rc, e);
 	return said;
 }

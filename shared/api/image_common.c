@@ -124,14 +124,26 @@ image_common_url(const struct request *r, const struct picture *p, char out[IMAG
 }
 
 json_t *
-image_common_list(const struct request *r, const struct image_job *job)
+image_common_came(const struct request *r, const struct image_job *job)
 {
-	json_t *images = json_array();
+	json_t *images;
 	char url[IMAGE_URL_BYTES];
 
+	if (!job->call.nimages)
+		return NULL;
+	images = json_array();
 	for (unsigned i = 0; i < job->call.nimages; i++) {
 		image_common_url(r, &job->call.images[i], url);
 		(void)json_array_append_new(images, json_pack("{s:s}", "url", url));
 	}
-	return images;
+	return json_pack("{s:o}", "images", images);
+}
+
+int
+image_common_fail(struct request *r, const struct image_job *job, struct err *e)
+{
+	if (!job->call.nimages || request_is_answered(r))
+		return -1;
+	reply_failure_with(r, e, image_common_came(r, job));
+	return 0;
 }

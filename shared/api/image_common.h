@@ -45,7 +45,12 @@ void image_common_usage(struct buf *b, const struct image_usage *u);
 #define IMAGE_URL_BYTES 576
 void image_common_url(const struct request *r, const struct picture *p, char out[IMAGE_URL_BYTES]);
 
-/* The pictures that came, for an error: [{"url"}], as a new reference. */
-json_t *image_common_list(const struct request *r, const struct image_job *job);
+/* The pictures that came, for an error: {"images":[{"url"}]}, as a new reference; NULL: none did. */
+json_t *image_common_came(const struct request *r, const struct image_job *job);
+/*
+ * Answers with the error and the pictures that came although not all did.  0; -1: none did, or an answer has begun,
+ * and the error is the frame's.
+ */
+int image_common_fail(struct request *r, const struct image_job *job, struct err *e);
 
 #endif

@@ -175,10 +175,7 @@ finish(struct stream *s, struct err *e)
 static void
 send_error(struct stream *s, struct err *e)
 {
-	sse_error(&s->sse, e,
-		  s->job->call.nimages
-			  ? json_pack("{s:o}", "images", image_common_list(s->r, s->job))
-			  : NULL,
+	sse_error(&s->sse, e, image_common_came(s->r, s->job),
 		  json_pack("{s:o}", "easel", easel_member(s, e->task_id)));
 }
 

@@ -56,21 +56,13 @@ describe(const struct image_wait *w, struct err *e)
 	(void)snprintf(e->task_id, sizeof(e->task_id), "%s", w->handoff.task_id);
 }
 
-/* Pictures that came, for the error. */
-static json_t *
-came(const struct image_wait *w)
-{
-	return w->job->call.nimages ? json_pack("{s:o}", "images", image_common_list(w->r, w->job))
-				    : NULL;
-}
-
 static void
 answer_error(struct image_wait *w, struct err *e)
 {
 	if (w->tell && w->tell(w->self, e))
 		return;
 	image_common_headers(w->r, w->job);
-	reply_failure_with(w->r, e, came(w));
+	reply_failure_with(w->r, e, image_common_came(w->r, w->job));
 }
 
 static void
@@ -409,6 +401,9 @@ image_wait_run(struct image_wait *w, struct err *e)
 	rc = first_or_not(w, e);
 	(void)tick_set(before);
 	handoff_attempts_done(&w->handoff);
+	/* Of work that outlives its request it is another deadline, and said. */
+	if (rc < 0 && !w->handoff.begun)
+		reply_complete_error(w->r, e);
 	if (w->repeat.key && w->repeat.noted && !w->handoff.begun)
 		settle_key(w, rc, e);
 	return rc;

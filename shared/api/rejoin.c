@@ -132,8 +132,7 @@ answer_failure(struct image_wait *w, const json_t *error, int status, struct err
 	}
 	image_common_headers(w->r, w->job);
 	copy = json_deep_copy(error);
-	if (w->job->call.nimages)
-		(void)json_object_set_new(copy, "images", image_common_list(w->r, w->job));
+	(void)json_object_update_new(copy, image_common_came(w->r, w->job));
 	(void)reply_json(w->r, status, json_pack("{s:o}", "error", copy), e);
 	(void)err_set(e, ERR_GONE, "%s", "");
 	return REJOIN_FAILED;

@@ -334,7 +334,7 @@ serve(struct request *r, struct err *e)
 }
 
 void
-frame_complete_error(const struct request *r, struct err *e)
+reply_complete_error(const struct request *r, struct err *e)
 {
 	const struct config *c = r->frame->config;
 
@@ -356,7 +356,7 @@ reply_failure(struct request *r, struct err *e)
 void
 reply_failure_with(struct request *r, struct err *e, json_t *members)
 {
-	frame_complete_error(r, e);
+	reply_complete_error(r, e);
 	if (e->detail[0] || err_status(e) >= 500)
 		log_warn(r->id, "%s: stage=%s provider=%s status=%d %s%s%s", err_code(e),
 			 e->stage ? e->stage : "-", e->upstream.name[0] ? e->upstream.name : "-",

@@ -66,8 +66,6 @@ struct request {
 /* frame.c: serves the request that `conn` has open, from its parameters to its log line.  It had to
  * wait for waited_us of the time since it was accepted. */
 void frame_serve(struct frame *f, struct conn *conn, int64_t accepted_us, int64_t waited_us);
-/* Adds what only the frame knows of an error: how long the deadline was. */
-void frame_complete_error(const struct request *r, struct err *e);
 /* Answers with an error without looking further: any, or 503 because there are too many. */
 void frame_refuse(struct frame *f, struct conn *conn, int64_t accepted_us, const struct err *e);
 void frame_shed(struct frame *f, struct conn *conn, int64_t accepted_us);

@@ -36,6 +36,8 @@ void reply_book(struct request *r, enum ledger_item item);
 /* The ledger in milliseconds, as server-timing has it, as a new reference: for the end of a stream. */
 json_t *reply_ledger(struct request *r);
 
+/* Adds what only the frame knows of an error: how long the deadline was.  Those below do it, too. */
+void reply_complete_error(const struct request *r, struct err *e);
 /* Answers with an error, where nothing was answered yet, and logs it: what the frame does with a handler's. */
 void reply_failure(struct request *r, struct err *e);
 /* The same with further members of the error; takes them over. */

@@ -144,7 +144,7 @@ sse_error(struct sse *s, struct err *e, json_t *in_error, json_t *beside)
 	char *data;
 
 	if (s->begun && !s->left) {
-		frame_complete_error(s->r, e);
+		reply_complete_error(s->r, e);
 		error = error_json(e, request_lang(s->r), s->r->id);
 		event = json_pack("{s:s, s:o}", "type", "error", "error", error);
 		(void)json_object_update(error, in_error);

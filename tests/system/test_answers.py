@@ -1,14 +1,17 @@
-"""What an answer says beside its pictures: tokens, revised prompts, the receipt."""
+"""What an answer says beside its pictures: tokens, revised prompts, the receipt; and the errors that hold pictures."""
+import re
+import secrets
+
 import pytest
 
 from sse import Stream
-from support import merge, sim_config
+from support import expect_error, merge, sim_config, wait_until
 from tasks import create, ended
 
 
 @pytest.fixture(scope="module")
 def easel(start_easel, sim):
-    return start_easel(merge(sim_config(sim), {
+    return start_easel(merge(sim_config(sim, faults=("fewer",)), {
         "models": {"chat-images": {"provider": "sim", "via": "chat"}, "dall-e-2@format=jpeg": {"provider": "sim"}}}))
 
 
@@ -22,6 +25,10 @@ def say(sim):
 def streamed(easel, **members):
     with Stream(easel, **members) as s:
         return s.rest()
+
+
+def images(easel, **members):
+    return easel.generate(**members)
 
 
 def chat(easel, headers=(), **members):
@@ -125,3 +132,41 @@ def receipt(answer):
 def test_compression_is_served_where_something_is_made_small(easel, model, output_format, fate):
     answer = easel.generate(model=model, output_format=output_format, output_compression=10)
     assert receipt(answer).get("output_compression") == fate
+
+
+# ---- errors that hold pictures ----
+
+def logged(easel, answer):
+    """The lines of the request, once its last one is there."""
+    def look():
+        lines = easel.log_lines(answer.header("x-request-id"))
+        return lines if lines and " code=" in lines[-1] else None
+    return wait_until(look, 10, "the request's last line")
+
+
+@pytest.mark.parametrize("ask", [images, chat])
+def test_an_error_with_pictures_is_logged_as_any_other(easel, ask):
+    answer = ask(easel, model="gpt-image-1@fewer", n=3)
+    error = expect_error(answer, 502, "images_incomplete", party="provider", billed=True)
+    assert len(error["images"]) == 2
+    assert answer.headers.get_all("x-should-retry") == ["false"]
+    *before, last = logged(easel, answer)
+    assert " code=images_incomplete " in last
+    assert len([line for line in before if " images_incomplete: stage=provider.recv provider=sim " in line]) == 1, before
+
+
+@pytest.mark.parametrize("ask", [images, chat])
+def test_an_error_with_pictures_says_how_long_the_deadline_was(preview, ask):
+    """Of what is drawn here nothing goes on after it: too early there is no picture yet, too late there are all ten."""
+    for ms in [100 * 2 ** i for i in range(10)] * 3:
+        headers = {"x-easel-deadline": f"{ms}ms", "Idempotency-Key": secrets.token_hex(8)}
+        answer = ask(preview, model="easel-preview", n=10, size="1024x1024", headers=headers)
+        if answer.status != 200 and "images" in answer.error:
+            break
+    error = expect_error(answer, 504, "deadline_exceeded")
+    assert 0 < len(error["images"]) < 10
+    assert re.search(rf"deadline of {ms / 1000:g} s passed", error["message"]), error
+    assert " code=deadline_exceeded " in logged(preview, answer)[-1]
+    again = ask(preview, model="easel-preview", n=10, size="1024x1024",
+                headers={"Idempotency-Key": headers["Idempotency-Key"]})
+    assert again.error["message"] == error["message"] and again.error["images"] == error["images"], again
