@@ -65,17 +65,32 @@ no_such_model(const struct config *c, const char *asked, struct err *e)
 	return -1;
 }
 
+/* Whole names, as many as leave room to say how many more there are; MODEL_ID_MAX leaves it for one. */
+static void
+list_image_models(const struct config *c, char *out, size_t size)
+{
+	size_t len = 0, more = 0;
+
+	for (size_t i = 0; i < c->nmodels; i++) {
+		const char *id = c->models[i].id;
+
+		if (c->models[i].type != MODEL_IMAGE)
+			continue;
+		if (more || len + strlen(id) + sizeof(", '' and 1000000 more") > size)
+			more++;
+		else
+			len += (size_t)snprintf(out + len, size - len, "%s'%s'", len ? ", " : "",
+						id);
+	}
+	if (more)
+		(void)snprintf(out + len, size - len, " and %zu more", more);
+}
+
 static int
 not_an_image_model(const struct config *c, const struct model_conf *m, struct err *e)
 {
-	size_t len = 0;
-
 	(void)err_field(e, ERR_MODEL_NOT_IMAGE, "model", "", "'%.80s'", m->id);
-	for (size_t i = 0; i < c->nmodels && len < sizeof(e->expected) - 1; i++)
-		if (c->models[i].type == MODEL_IMAGE)
-			len += (size_t)snprintf(e->expected + len, sizeof(e->expected) - len,
-						"%s'%s'", len ? ", " : "", c->models[i].id);
-	e->expected[utf8_cut(e->expected, strlen(e->expected))] = '\0';
+	list_image_models(c, e->expected, sizeof(e->expected));
 	return -1;
 }
 

@@ -170,3 +170,16 @@ def test_an_error_with_pictures_says_how_long_the_deadline_was(preview, ask):
     again = ask(preview, model="easel-preview", n=10, size="1024x1024",
                 headers={"Idempotency-Key": headers["Idempotency-Key"]})
     assert again.error["message"] == error["message"] and again.error["images"] == error["images"], again
+
+
+# ---- models that make no pictures ----
+
+def test_who_asks_a_chat_model_is_told_whole_names_of_image_models(start_easel, sim):
+    names = [f"studio/a-model-with-quite-a-name-{i:02}" for i in range(20)]
+    easel = start_easel({"providers": {"sim": sim_config(sim)["providers"]["sim"]}, "defaults": {"image_model": names[0]},
+                         "models": {"writer": {"provider": "sim", "type": "chat"}, **{n: {"provider": "sim"} for n in names}}})
+    error = expect_error(easel.generate(model="writer"), 400, "model_not_image", param="model", party="client")
+    for text in (error["expected"], error["message"]):
+        told = re.findall(r"'(studio/[^']*)'", text)
+        more, = re.findall(r"' and (\d+) more\b", text)
+        assert set(told) < set(names) and len(told) >= 4 and len(told) + int(more) == len(names), error
