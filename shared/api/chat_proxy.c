@@ -1,270 +1,19 @@
 #include "api/chat_proxy.h"
 
-#include <jansson.h>
 #include <openssl/rand.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "access/fingerprint.h"
+#include "api/chat_pass.h"
 #include "base/cleanup.h"
-#include "base/json.h"
 #include "base/json_splice.h"
 #include "base/log.h"
 #include "base/tick.h"
 #include "http/reply.h"
-#include "http/sse.h"
 #include "job/aside.h"
-#include "job/key_turn.h"
 #include "job/retry.h"
 #include "provider/chat_call.h"
-#include "provider/upstream_error.h"
-#include "provider/upstream_said.h"
-
-#define WHOLE_BYTES ((size_t)16 << 20) /* of an answer that is no stream */
-#define FIRST_BYTES 256                /* that tell a stream from an error in its place */
-
-/* One attempt's answer on its way to the client. */
-struct passing {
-	struct request *r;
-	const struct key_turn *turn; /* its keys are nobody else's business should one come back */
-	struct sse sse; /* knows whether the stream has begun, and tells errors in it */
-	char type[96];
-	enum { PASS_STREAM, PASS_WHOLE, PASS_ERROR } how;
-	/* PASS_WHOLE: the answer.  PASS_ERROR: what it says.  PASS_STREAM: what came until it began, and then the
-	   beginning of a line whose end has not come. */
-	struct buf text;
-	bool unsent; /* pieces of the stream are on their way, but not out yet */
-};
-
-/* ---- receiving ---- */
-
-static int
-on_begin(void *self, const struct upstream_head *h, struct err *e)
-{
-	struct passing *p = self;
-
-	(void)e;
-	(void)snprintf(p->type, sizeof(p->type), "%s", h->content_type);
-	if (h->status < 200 || h->status >= 300 || strstr(p->type, "html"))
-		p->how = PASS_ERROR;
-	else
-		p->how = !strcmp(p->type, "text/event-stream") ? PASS_STREAM : PASS_WHOLE;
-	return 0;
-}
-
-/* Does a stream begin with an error, or with something that is no stream?  Some providers answer 200 first. */
-static bool
-begins_badly(const struct buf *text)
-{
-	const char *s = buf_str(text);
-
-	s += strspn(s, " \t\r\n");
-	if (!strncasecmp(s, "event: error", 12))
-		return true;
-	if (!strncasecmp(s, "data:", 5))
-		s += 5 + strspn(s + 5, " ");
-	return !strncmp(s, "{\"error\"", 8) || *s == '<';
-}
-
-/* Enough of a stream to tell what it is: a line's end, or so many bytes. */
-static bool
-is_clear(const struct buf *text)
-{
-	const char *s = buf_str(text);
-
-	s += strspn(s, "\r\n");
-	return text->len >= FIRST_BYTES || strchr(s, '\n');
-}
-
-static int
-send(struct passing *p, const char *bytes, size_t n, struct err *e)
-{
-	AUTO_FREE char *copy = NULL;
-
-	if (!n)
-		return 0;
-	if (key_turn_is_in(p->turn, bytes, n)) {
-		copy = malloc(n);
-		if (!copy)
-			return err_set(e, ERR_INTERNAL, "out of memory");
-		memcpy(copy, bytes, n);
-		key_turn_scrub_bytes(p->turn, copy, n);
-		bytes = copy;
-	}
-	if (reply_write(p->r, bytes, n, e) < 0)
-		return -1;
-	p->unsent = true;
-	return 0;
-}
-
-/*
- * Whole lines at once; the beginning of one waits for its end, which usually came with it: should the provider
- * break off there, the error that follows would be part of that line.
- */
-static int
-send_lines(struct passing *p, const char *bytes, size_t n, struct err *e)
-{
-	const char *last = memrchr(bytes, '\n', n);
-	size_t whole = last ? (size_t)(last - bytes) + 1 : 0;
-
-	if (whole && p->text.len) { /* a line that came in two pieces goes out in one */
-		if (buf_add(&p->text, bytes, whole) < 0)
-			return err_set(e, ERR_UP_TOO_LARGE, "a line of more than %zu bytes",
-				       p->text.max);
-		if (send(p, p->text.p, p->text.len, e) < 0)
-			return -1;
-		buf_clear(&p->text);
-	} else if (send(p, bytes, whole, e) < 0) {
-		return -1;
-	}
-	if (n > whole && buf_add(&p->text, bytes + whole, n - whole) < 0)
-		return err_set(e, ERR_UP_TOO_LARGE, "a line of more than %zu bytes", p->text.max);
-	return 0;
-}
-
-static int
-stream_data(struct passing *p, const char *bytes, size_t n, struct err *e)
-{
-	struct buf first;
-	int rc;
-
-	if (p->sse.begun)
-		return send_lines(p, bytes, n, e);
-	if (buf_add(&p->text, bytes, n) < 0)
-		return err_set(e, ERR_INTERNAL, "out of memory");
-	if (!is_clear(&p->text))
-		return 0;
-	if (begins_badly(&p->text)) {
-		p->how = PASS_ERROR;
-		return 0;
-	}
-	if (sse_begin(&p->sse, e) < 0)
-		return -1;
-	first = p->text;
-	p->text = (struct buf)BUF_INIT(WHOLE_BYTES);
-	rc = send_lines(p, first.p, first.len, e);
-	buf_done(&first);
-	return rc;
-}
-
-/* All that came together goes out together, at once. */
-static int
-on_caught_up(void *self, struct err *e)
-{
-	struct passing *p = self;
-
-	if (request_is_left(p->r)) /* every further word costs somebody money */
-		return err_set(e, ERR_GONE, "%s", "");
-	if (!p->unsent)
-		return 0;
-	p->unsent = false;
-	p->sse.written_us = clock_us();
-	return reply_end(p->r, e);
-}
-
-static int
-on_data(void *self, const char *bytes, size_t n, struct err *e)
-{
-	struct passing *p = self;
-
-	if (p->how == PASS_STREAM)
-		return stream_data(p, bytes, n, e);
-	if (n > p->text.max - p->text.len) {
-		if (p->how == PASS_WHOLE)
-			return err_set(e, ERR_UP_TOO_LARGE, "more than %zu bytes", p->text.max);
-		n = p->text.max - p->text.len;
-	}
-	return buf_add(&p->text, bytes, n) < 0 ? err_set(e, ERR_INTERNAL, "out of memory") : 0;
-}
-
-/* ---- an answer that is there ---- */
-
-/* What an event's "data: " holds, for who reads errors. */
-static void
-unwrap(const struct buf *text, const char **s, size_t *n)
-{
-	const char *data = strstr(buf_str(text), "data:");
-
-	*s = buf_str(text);
-	*n = text->len;
-	if (!data || **s == '{' || **s == '<')
-		return;
-	*s = data + 5 + strspn(data + 5, " ");
-	*n = strcspn(*s, "\n");
-}
-
-/* Who asked for a stream and gets none would see nothing at all: the answer as its one chunk. */
-static int
-answer_as_stream(struct passing *p, const json_t *root, struct err *e)
-{
-	json_auto_t *chunk = json_deep_copy(root);
-	json_t *choices = json_object_get(chunk, "choices"), *choice;
-	AUTO_FREE char *text = NULL;
-	size_t i;
-
-	(void)json_object_set_new(chunk, "object", json_string("chat.completion.chunk"));
-	json_array_foreach(choices, i, choice)
-	{
-		json_t *delta = json_incref(json_object_get(choice, "message"));
-		json_t *calls = json_object_get(delta, "tool_calls"), *c;
-		size_t k;
-
-		json_array_foreach(calls, k, c)(void)
-			json_object_set_new(c, "index", json_integer((json_int_t)k));
-		(void)json_object_del(choice, "message");
-		if (delta)
-			(void)json_object_set_new(choice, "delta", delta);
-	}
-	text = json_dumps(chunk, JSON_COMPACT);
-	if (!text)
-		return err_set(e, ERR_INTERNAL, "out of memory");
-	if (sse_event(&p->sse, NULL, text, e) < 0)
-		return -1;
-	return sse_event(&p->sse, NULL, "[DONE]", e);
-}
-
-static int
-answer_whole(struct passing *p, const struct upstream_failure *f, bool stream, struct err *e)
-{
-	json_auto_t *root = NULL;
-	struct err why;
-
-	if (p->text.len)
-		key_turn_scrub_bytes(p->turn, p->text.p, p->text.len);
-	if (json_read(buf_str(&p->text), p->text.len, &root, &why) < 0 || !json_is_object(root))
-		return upstream_garbage(f, p->text.len ? "it is not JSON" : "it is empty",
-					p->text.p, p->text.len, e);
-	if (said_is_error(root) && !json_object_get(root, "choices"))
-		return upstream_error_json(f, root, e);
-	if (stream)
-		return answer_as_stream(p, root, e);
-	return reply_text(p->r, f->head->status, "application/json", p->text.p, p->text.len, e);
-}
-
-static int
-conclude(struct passing *p, const struct upstream_failure *f, bool stream, struct err *e)
-{
-	const char *s;
-	size_t n;
-
-	if (p->how == PASS_STREAM && !p->sse.begun) {
-		/* It ended before its first line did. */
-		if (p->text.len)
-			return upstream_garbage(f, "it is no event stream", p->text.p, p->text.len,
-						e);
-		return upstream_garbage(f, "it is an empty event stream", NULL, 0, e);
-	}
-	if (p->how == PASS_STREAM) /* a last line without its end */
-		return send(p, p->text.p, p->text.len, e);
-	if (p->how == PASS_WHOLE)
-		return answer_whole(p, f, stream, e);
-	unwrap(&p->text, &s, &n);
-	return upstream_error(f, s, n, e);
-}
-
-/* ---- attempts ---- */
 
 struct proxying {
 	struct request *r;
@@ -280,12 +29,10 @@ static int
 attempt(struct proxying *x, unsigned k, struct err *e)
 {
 	const struct model_conf *m = x->what->model;
-	struct passing p = {
-		.r = x->r, .turn = &x->turn, .sse = x->sse, .text = BUF_INIT(WHOLE_BYTES)
+	struct chat_pass p = {
+		.r = x->r, .turn = &x->turn, .sse = &x->sse, .stream = x->what->stream
 	};
-	struct upstream_body receiver = {
-		.begin = on_begin, .data = on_data, .self = &p, .caught_up = on_caught_up
-	};
+	struct upstream_body receiver = chat_pass_receiver(&p);
 	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { m->provider, x->turn.keys[k], &head };
 	const struct chat_call call = { .provider = m->provider_conf,
@@ -305,12 +52,11 @@ attempt(struct proxying *x, unsigned k, struct err *e)
 	if (rc == 0) {
 		if (x->turn.nkeys > 1 && head.status >= 200 && head.status < 300)
 			aside_clear(x->turn.keys[k], m, start_us);
-		rc = conclude(&p, &f, x->what->stream, e);
+		rc = chat_pass_end(&p, &f, e);
 	}
 	if (rc < 0)
 		key_turn_scrub_err(&x->turn, e);
-	x->sse = p.sse;
-	buf_done(&p.text);
+	chat_pass_done(&p);
 	return rc;
 }
 
