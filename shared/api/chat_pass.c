@@ -14,6 +14,14 @@
 #define WHOLE_BYTES ((size_t)16 << 20) /* of an answer that is no stream */
 #define FIRST_BYTES 256                /* that tell a stream from an error in its place */
 
+void
+chat_pass_headers(struct request *r, const struct model_conf *model, unsigned attempts)
+{
+	reply_header(r, "x-easel-model", "%s", model->id);
+	if (attempts)
+		reply_header(r, "x-easel-attempts", "%u", attempts);
+}
+
 /* ---- receiving ---- */
 
 static int
@@ -116,6 +124,7 @@ stream_data(struct chat_pass *p, const char *bytes, size_t n, struct err *e)
 		p->how = PASS_ERROR;
 		return 0;
 	}
+	chat_pass_headers(p->r, p->model, p->attempts);
 	if (sse_begin(p->sse, e) < 0)
 		return -1;
 	first = p->text;
@@ -214,6 +223,7 @@ answer_whole(struct chat_pass *p, const struct upstream_failure *f, struct err *
 					p->text.p, p->text.len, e);
 	if (said_is_error(root) && !json_object_get(root, "choices"))
 		return upstream_error_json(f, root, e);
+	chat_pass_headers(p->r, p->model, p->attempts);
 	if (p->stream)
 		return answer_as_stream(p, root, e);
 	return reply_text(p->r, f->head->status, "application/json", p->text.p, p->text.len, e);

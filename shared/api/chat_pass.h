@@ -3,7 +3,7 @@
 /*
  * chat_pass - a provider's answer to a chat request on its way to the client
  *
- *	struct chat_pass p = { .r = r, .turn = &turn, .sse = &sse, .stream = stream };
+ *	struct chat_pass p = { .r = r, .model = m, .attempts = n, .turn = &turn, .sse = &sse, .stream = stream };
  *	struct upstream_body receiver = chat_pass_receiver(&p);
  *	rc = … upstream_call(… &receiver …);
  *	if (rc == 0)
@@ -25,6 +25,8 @@
 struct chat_pass {
 	/* From the caller. */
 	struct request *r;
+	const struct model_conf *model; /* that is asked */
+	unsigned attempts;              /* calls to providers until now, this one included */
 	const struct key_turn *turn; /* its keys are nobody else's business should one come back */
 	struct sse *sse; /* knows whether the stream has begun, and tells errors in it */
 	bool stream;     /* one was asked for */
@@ -43,5 +45,7 @@ struct upstream_body chat_pass_receiver(struct chat_pass *p);
 /* The exchange has ended well: what is left goes out.  0, or -1: *e says what is wrong with the answer. */
 int chat_pass_end(struct chat_pass *p, const struct upstream_failure *f, struct err *e);
 void chat_pass_done(struct chat_pass *p);
+/* Who was asked, in how many calls: for an answer that is to begin.  The caller's for an error's alone. */
+void chat_pass_headers(struct request *r, const struct model_conf *model, unsigned attempts);
 
 #endif

@@ -18,7 +18,8 @@
 struct proxying {
 	struct request *r;
 	const struct chat_proxy *what;
-	const char *body;
+	const struct model_conf *model; /* that is asked: the request's, or one of its fallbacks */
+	const char *body;               /* for that one */
 	size_t body_len;
 	struct key_turn turn;
 	struct sse sse;
@@ -28,10 +29,13 @@ struct proxying {
 static int
 attempt(struct proxying *x, unsigned k, struct err *e)
 {
-	const struct model_conf *m = x->what->model;
-	struct chat_pass p = {
-		.r = x->r, .turn = &x->turn, .sse = &x->sse, .stream = x->what->stream
-	};
+	const struct model_conf *m = x->model;
+	struct chat_pass p = { .r = x->r,
+			       .model = m,
+			       .attempts = ++x->attempts,
+			       .turn = &x->turn,
+			       .sse = &x->sse,
+			       .stream = x->what->stream };
 	struct upstream_body receiver = chat_pass_receiver(&p);
 	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { m->provider, x->turn.keys[k], &head };
@@ -46,7 +50,6 @@ attempt(struct proxying *x, unsigned k, struct err *e)
 	int64_t start_us = clock_us();
 	int rc;
 
-	x->attempts++;
 	key_turn_use(&x->turn, k);
 	rc = chat_call(&call, &receiver, &head, e);
 	if (rc == 0) {
@@ -71,8 +74,7 @@ log_failure(const struct proxying *x, unsigned k, const struct err *e)
 	if (e->kind != ERR_GONE)
 		log_warn(request_id(x->r),
 			 "Chat failed: status=%d, token=fp:%s, model=%s, provider=%s, %s",
-			 e->upstream.status, print, x->what->model->id, x->what->model->provider,
-			 err_code(e));
+			 e->upstream.status, print, x->model->id, x->model->provider, err_code(e));
 }
 
 /* May it be tried once more?  Waits until it may. */
@@ -82,13 +84,13 @@ again(struct proxying *x, unsigned k, struct err *e)
 	int64_t asked_ms = (int64_t)e->retry_after_s * 1000, key_ms, wait_ms;
 	uint32_t random = 0;
 
-	if (e->may_have_been_billed || x->sse.begun)
+	if (e->may_have_been_billed || request_is_answered(x->r))
 		return false;
 	if (aside_is_reason(e) && x->turn.nkeys > 1) {
-		(void)aside_put(x->turn.keys[k], x->what->model, e);
+		(void)aside_put(x->turn.keys[k], x->model, e);
 		if (key_turn_ready(&x->turn))
 			return true;
-		(void)aside_error(x->turn.keys, x->turn.nkeys, x->what->model, e);
+		(void)aside_error(x->turn.keys, x->turn.nkeys, x->model, e);
 	}
 	key_ms = key_turn_soonest_ms(&x->turn);
 	if (!retry_may_pass(e) || key_ms < 0)
@@ -123,12 +125,50 @@ run(struct proxying *x, struct err *e)
 	}
 }
 
+/* One model, until it has answered or nothing more may be tried with it. */
+static int
+ask_model(struct proxying *x, const struct model_conf *m, struct err *e)
+{
+	const struct chat_proxy *what = x->what;
+	AUTO_FREE char *body = json_splice_string(what->text, what->text_len, "model",
+						  m->upstream_model, &x->body_len);
+
+	if (!body)
+		return err_set(e, ERR_INTERNAL, "out of memory");
+	x->body = body;
+	x->model = m;
+	x->waits = 0;
+	key_turn_init(&x->turn, m, request_store(x->r));
+	return run(x, e);
+}
+
+/* The models of `fallback`, in order, as long as nothing of an answer has left and nothing can have been bought. */
+static int
+ask_others(struct proxying *x, struct err *e)
+{
+	const struct strings *others = &x->what->model->fallback;
+	int rc = -1;
+
+	for (size_t i = 0;
+	     rc < 0 && i < others->n && retry_elsewhere(e) && !request_is_answered(x->r); i++) {
+		const struct model_conf *m = config_model(x->what->config, others->v[i]);
+
+		if (!m || m->type != MODEL_CHAT || deadline_over(request_deadline(x->r)))
+			continue;
+		log_info(request_id(x->r), "fallback %s is %s after %s", m->id,
+			 chat_call_possible(m->provider_conf) ? "asked" : "passed over",
+			 err_code(e));
+		if (chat_call_possible(m->provider_conf))
+			rc = ask_model(x, m, e);
+	}
+	return rc;
+}
+
 int
 chat_proxy(struct request *r, const struct chat_proxy *p, struct err *e)
 {
 	const struct model_conf *m = p->model;
-	AUTO_FREE char *body = NULL;
-	struct proxying x = { .r = r, .what = p };
+	struct proxying x = { .r = r, .what = p, .model = m };
 	struct err ignored;
 
 	if (!chat_call_possible(m->provider_conf)) {
@@ -137,15 +177,11 @@ chat_proxy(struct request *r, const struct chat_proxy *p, struct err *e)
 		(void)snprintf(e->param, sizeof(e->param), "model");
 		return -1;
 	}
-	body = json_splice_string(p->text, p->text_len, "model", m->upstream_model, &x.body_len);
-	if (!body)
-		return err_set(e, ERR_INTERNAL, "out of memory");
-	x.body = body;
-	key_turn_init(&x.turn, m, request_store(r));
 	sse_init(&x.sse, r);
 	x.sse.nameless = true;
-	reply_header(r, "x-easel-model", "%s", m->id);
-	if (run(&x, e) < 0) {
+	if (ask_model(&x, m, e) < 0 && ask_others(&x, e) < 0) {
+		if (!request_is_answered(r))
+			chat_pass_headers(r, x.model, x.attempts);
 		if (x.sse.begun && !x.sse.left) /* ends an event whose end did not come */
 			(void)reply_write(r, "\n", 1, &ignored);
 		sse_error(&x.sse, e, NULL, NULL);

@@ -8,8 +8,9 @@
  * holds an error is an error with a status.  What the provider refuses is our error object: its 401 is never ours.
  * Once a stream has begun, an error is its last event: data: {"error":{…}}.
  *
- * Tried again, with another key or after a wait, only while nothing can have been bought: chat costs money too.
- * Ends when the client has left.  Logs.
+ * Tried again, with another key or after a wait, and then with the models of `fallback`, only while nothing can have
+ * been bought: chat costs money too.  x-easel-model and x-easel-attempts say who was asked last, and how many calls
+ * that took.  Ends when the client has left.  Logs.
  */
 #include "api/chat_request.h"
 #include "config/config.h"

@@ -1,0 +1,106 @@
+"""Chat that is passed through: other models when the first cannot answer, the end of the drain, answers of any length."""
+import http.client
+import json
+import signal
+import socket
+import threading
+import time
+import urllib.parse
+
+import pytest
+
+from support import SIM_KEY, SLOW, Easel, Watch, expect_error, merge, request, sim_config, wait_until
+
+MIB = 1 << 20
+PLAIN, STREAM = "chat-images@picture-bytes=14000000", "chat-only-events@picture-bytes=14000000"
+CUT = ",truncate-chunked,after=0.95"
+
+
+def config(sim, **more):
+    away = {"dialect": "openai", "base_url": "http://127.0.0.1:1/v1", "api_key": SIM_KEY}
+    return merge(sim_config(sim), merge({
+        "providers": {"away": away, "preview": {"dialect": "preview"}, "none": {**away, "base_url": "http://127.0.0.1:2/v1"},
+                      "single": {"dialect": "openai", "base_url": sim.base_url + "/v1", "api_key": SIM_KEY, "concurrency": 1}},
+        "models": {
+            **{m: {"provider": "sim", "type": "chat"} for m in (PLAIN, STREAM, PLAIN + CUT, STREAM + CUT)},
+            "writer": {"provider": "sim", "type": "chat", "upstream_model": "gpt-4o-mini"},
+            "mute": {"provider": "sim", "type": "chat", "upstream_model": "gpt-4o-mini@silence", "fallback": ["writer"]},
+            "halting": {"provider": "sim", "type": "chat", "upstream_model": "gpt-4o-mini@stall,chunks=40"},
+            "queued": {"provider": "single", "type": "chat", "upstream_model": "gpt-4o-mini@silence"},
+            "away": {"provider": "away", "type": "chat", "fallback": ["no-chat", "writer"]},
+            "no-chat": {"provider": "preview", "type": "chat"},
+            "refused": {"provider": "sim", "type": "chat", "upstream_model": "gpt-4o-mini@status=401", "fallback": ["far", "writer"]},
+            "far": {"provider": "away", "type": "chat"},
+            "lost": {"provider": "away", "type": "chat", "fallback": ["lost-too"]},
+            "lost-too": {"provider": "none", "type": "chat"},
+            "bought": {"provider": "sim", "type": "chat", "upstream_model": "gpt-4o-mini@status=500", "fallback": ["writer"]},
+            "wrong": {"provider": "sim", "type": "chat", "upstream_model": "gpt-4o-mini@status=400", "fallback": ["writer"]},
+            "broken": {"provider": "sim", "type": "chat", "upstream_model": "gpt-4o-mini@truncate-chunked,after=0.5",
+                       "fallback": ["writer"]},
+        },
+        "deadline": {"chat_idle": ""}}, more))
+
+
+@pytest.fixture(scope="module")
+def easel(start_easel, sim):
+    return start_easel(config(sim))
+
+
+@pytest.fixture
+def watch(sim):
+    return Watch(sim)
+
+
+def body(model, **members):
+    return {"model": model, "messages": [{"role": "user", "content": "a panda"}], **members}
+
+
+def chat(easel, model, **members):
+    return easel.post("/v1/chat/completions", body(model, **members))
+
+
+def data(answer):
+    """What a stream's events hold, [DONE] aside."""
+    lines = [line[6:] for line in answer.body.decode().split("\n") if line.startswith("data: ")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+# ---- other models ----
+
+def says_a_lighthouse(answer, stream):
+    assert answer.status == 200, answer
+    text = "".join(c["choices"][0]["delta"].get("content") or "" for c in data(answer)) if stream else \
+        answer.json["choices"][0]["message"]["content"]
+    return text.startswith("A lighthouse")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model, attempts", [("away", 4), ("refused", 5)])
+def test_the_next_model_is_asked_when_nothing_can_have_been_bought(easel, watch, model, attempts, stream):
+    answer = chat(easel, model, stream=stream)
+    assert says_a_lighthouse(answer, stream), answer
+    assert answer.headers.get_all("x-easel-model") == ["writer"]
+    assert answer.header("x-easel-attempts") == str(attempts)  # three where nobody is
+    assert watch.requests("chat")[-1]["body"]["model"] == "gpt-4o-mini"
+
+
+def test_the_last_models_failure_is_told(easel):
+    answer = chat(easel, "lost", stream=True)
+    assert expect_error(answer, 502, "upstream_connect_failed")["upstream"]["name"] == "none"
+    assert answer.header("x-easel-model") == "lost-too" and answer.header("x-easel-attempts") == "6"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model, status, code, billed", [
+    ("bought", 502, "upstream_failed", True), ("wrong", 400, "upstream_task_rejected", False)])
+def test_no_other_model_is_asked_for_what_may_be_bought_or_is_wrong(easel, watch, model, status, code, billed, stream):
+    answer = chat(easel, model, stream=stream)
+    assert expect_error(answer, status, code, param=answer.error["param"], billed=billed)
+    assert answer.header("x-easel-model") == model and answer.header("x-easel-attempts") == "1"
+    assert len(watch.requests("chat")) == 1
+
+
+def test_no_other_model_goes_on_with_a_stream_that_broke_off(easel, watch):
+    answer = chat(easel, "broken", stream=True)
+    assert data(answer)[-1]["error"]["code"] == "upstream_truncated" and answer.header("x-easel-model") == "broken"
+    assert len(watch.requests("chat")) == 1
