@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/tick.h"
 #include "http/reply.h"
 #include "provider/upstream_said.h"
 
@@ -140,6 +141,8 @@ on_caught_up(void *self, struct err *e)
 {
 	struct chat_pass *p = self;
 
+	if (tick_forsaken()) /* this process ends */
+		return err_set(e, ERR_STOPPING, "%s", "");
 	if (request_is_left(p->r)) /* every further word costs somebody money */
 		return err_set(e, ERR_GONE, "%s", "");
 	if (!p->unsent)

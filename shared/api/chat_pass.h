@@ -40,7 +40,7 @@ struct chat_pass {
 	bool unsent; /* pieces of the stream are on their way, but not out yet */
 };
 
-/* Of one exchange; ends it, too, when the client has left. */
+/* Of one exchange; ends it, too, when the client has left (ERR_GONE), or when tick_forsaken() (ERR_STOPPING). */
 struct upstream_body chat_pass_receiver(struct chat_pass *p);
 /* The exchange has ended well: what is left goes out.  0, or -1: *e says what is wrong with the answer. */
 int chat_pass_end(struct chat_pass *p, const struct upstream_failure *f, struct err *e);

@@ -15,6 +15,8 @@
 #include "job/retry.h"
 #include "provider/chat_call.h"
 
+#define LOOK_US 500000
+
 struct proxying {
 	struct request *r;
 	const struct chat_proxy *what;
@@ -23,6 +25,7 @@ struct proxying {
 	size_t body_len;
 	struct key_turn turn;
 	struct sse sse;
+	struct tick tick;
 	unsigned attempts, waits;
 };
 
@@ -164,6 +167,38 @@ ask_others(struct proxying *x, struct err *e)
 	return rc;
 }
 
+/* ---- the process ends ---- */
+
+/* At the end of the drain nobody can wait any longer: what goes on is ended (api/chat_pass.h), what would come is not. */
+static void
+look(void *self)
+{
+	struct proxying *x = self;
+	int64_t now_us = clock_us(), leave_us = request_leave_us(x->r);
+
+	x->tick.due_us = leave_us > now_us ? leave_us : 0;
+	x->tick.forsaken = leave_us && now_us >= leave_us;
+}
+
+static int
+ask_until_end(struct proxying *x, struct err *e)
+{
+	struct tick *before;
+	int rc;
+
+	x->tick = (struct tick){ .fn = look, .self = x, .every_us = LOOK_US };
+	before = tick_set(&x->tick);
+	rc = ask_model(x, x->what->model, e);
+	if (rc < 0)
+		rc = ask_others(x, e);
+	(void)tick_set(before);
+	if (rc < 0 && x->tick.forsaken && !e->may_have_been_billed) {
+		(void)err_set(e, ERR_STOPPING, "%s", "");
+		e->retry_after_s = STOPPING_RETRY_S;
+	}
+	return rc;
+}
+
 int
 chat_proxy(struct request *r, const struct chat_proxy *p, struct err *e)
 {
@@ -179,7 +214,7 @@ chat_proxy(struct request *r, const struct chat_proxy *p, struct err *e)
 	}
 	sse_init(&x.sse, r);
 	x.sse.nameless = true;
-	if (ask_model(&x, m, e) < 0 && ask_others(&x, e) < 0) {
+	if (ask_until_end(&x, e) < 0) {
 		if (!request_is_answered(r))
 			chat_pass_headers(r, x.model, x.attempts);
 		if (x.sse.begun && !x.sse.left) /* ends an event whose end did not come */

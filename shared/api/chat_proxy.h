@@ -10,7 +10,7 @@
  *
  * Tried again, with another key or after a wait, and then with the models of `fallback`, only while nothing can have
  * been bought: chat costs money too.  x-easel-model and x-easel-attempts say who was asked last, and how many calls
- * that took.  Ends when the client has left.  Logs.
+ * that took.  Ends when the client has left, and, with ERR_STOPPING, when this process must.  Logs.
  */
 #include "api/chat_request.h"
 #include "config/config.h"

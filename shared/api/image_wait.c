@@ -15,12 +15,11 @@
 #include "job/owed_task.h"
 #include "net/upstream.h"
 
-#define LOOK_US          1000000
-#define SOON_US          10000
-#define SETTLE_US        150000000 /* beyond the work's time: its end is written down */
-#define NOTE_MS          500       /* for the record of a request that takes long */
-#define NOTE_ROOM_MS     100
-#define STOPPING_RETRY_S 5 /* a restart takes less */
+#define LOOK_US      1000000
+#define SOON_US      10000
+#define SETTLE_US    150000000 /* beyond the work's time: its end is written down */
+#define NOTE_MS      500       /* for the record of a request that takes long */
+#define NOTE_ROOM_MS 100
 
 /* ---- an answer before the outcome is there ---- */
 

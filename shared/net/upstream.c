@@ -262,10 +262,6 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 			       (double)x->rq->idle_ms / 1000);
 		return 1;
 	}
-	if (x->begun && x->body->caught_up && x->body->caught_up(x->body->self, x->e) < 0) {
-		x->failed = true;
-		return 1;
-	}
 	if (now_us - x->start_us > x->trim_after_us) {
 		/* Again after twice the time: a handshake, or another answer's piece, may have come since. */
 		x->trim_after_us *= 2;
@@ -274,6 +270,11 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 	tick_at(now_us);
 	tick_in_time(x, now_us, down + up + (curl_off_t)x->head_bytes,
 		     up >= (curl_off_t)x->rq->body_len);
+	/* After the tick, which may have found a reason to end it. */
+	if (x->body->caught_up && x->body->caught_up(x->body->self, x->e) < 0) {
+		x->failed = true;
+		return 1;
+	}
 	return is_pointless(x) || has_lingered(x);
 }
 

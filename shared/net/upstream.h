@@ -64,7 +64,8 @@ struct upstream_body {
 	bool (*enough)(void *self);
 	/*
 	 * NULL, or: nothing more is there at the moment.  Data comes in many small pieces; who passes them on does
-	 * so here, once for all that came together.  Called now and then while it waits, too.  -1 as above.
+	 * so here, once for all that came together.  Called now and then while it waits, too, before begin and right
+	 * after the tick: what that found may end the exchange.  -1 as above.
 	 */
 	int (*caught_up)(void *self, struct err *e);
 };

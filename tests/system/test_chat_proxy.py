@@ -2,10 +2,8 @@
 import http.client
 import json
 import signal
-import socket
 import threading
 import time
-import urllib.parse
 
 import pytest
 
@@ -104,3 +102,73 @@ def test_no_other_model_goes_on_with_a_stream_that_broke_off(easel, watch):
     answer = chat(easel, "broken", stream=True)
     assert data(answer)[-1]["error"]["code"] == "upstream_truncated" and answer.header("x-easel-model") == "broken"
     assert len(watch.requests("chat")) == 1
+
+
+# ---- the end of the drain ----
+
+class Ask(threading.Thread):
+    """A request in a thread of its own; its answer, or how it broke, once it has ended."""
+
+    def __init__(self, easel, model, **members):
+        super().__init__(daemon=True)
+        self.easel, self.model, self.members, self.answer = easel, model, members, None
+        self.start()
+
+    def run(self):
+        try:
+            self.answer = chat(self.easel, self.model, **self.members)
+        except (OSError, http.client.HTTPException) as error:
+            self.answer = error
+
+    def end(self):
+        self.join(60 * SLOW)
+        assert self.answer is not None and not isinstance(self.answer, Exception), self.answer
+        return self.answer
+
+
+@pytest.fixture
+def ending(sim):
+    easel = Easel(config(sim, process={"drain": "1s", "workers": 1}))
+    yield easel
+    easel.kill()
+
+
+def end(easel):
+    start = time.monotonic()
+    easel.process.send_signal(signal.SIGTERM)
+    assert easel.process.wait(15 * SLOW) == 0, easel.log()[-3000:]
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_at_the_end_of_the_drain_who_waits_is_told(ending, watch, stream):
+    ask = Ask(ending, "mute", stream=stream)
+    wait_until(lambda: watch.requests("chat"), 10, "the provider has been asked")
+    assert end(ending) >= 0.9, "it had the drain's time"
+    answer = ask.end()
+    error = expect_error(answer, 503, "shutting_down", party="gateway", stage="provider.wait", billed=True)
+    assert error["upstream"]["name"] == "sim" and error["task_id"] is None
+    assert len(watch.requests("chat")) == 1, "no other model is asked"
+
+
+def test_what_was_not_asked_for_can_be_asked_for_again(ending, watch):
+    first = Ask(ending, "queued")
+    wait_until(lambda: watch.requests("chat"), 10, "the provider has been asked")
+    second = Ask(ending, "queued")
+    wait_until(lambda: "place 2 in the line" in ending.post("/v1/chat/completions", body("queued"),
+                                                            {"x-easel-deadline": f"{150 * SLOW}ms"}).error["message"])
+    end(ending)
+    expect_error(first.end(), 503, "shutting_down", billed=True)
+    answer = second.end()
+    expect_error(answer, 503, "shutting_down", party="gateway", billed=False)
+    assert int(answer.header("retry-after")) > 0
+    assert len(watch.requests("chat")) == 1
+
+
+def test_a_stream_is_told_in_band(ending, watch):
+    ask = Ask(ending, "halting", stream=True)
+    wait_until(lambda: [r for r in watch.requests("chat") if r["first_byte"]], 10, "the stream's beginning")
+    end(ending)
+    said = data(ask.end())
+    assert len(said) > 1 and said[-1]["error"]["code"] == "shutting_down", said
+    assert said[-1]["error"]["may_have_been_billed"] is True
