@@ -12,7 +12,8 @@
 #include "http/reply.h"
 #include "provider/upstream_said.h"
 
-#define WHOLE_BYTES ((size_t)16 << 20) /* of an answer that is no stream */
+#define HELD_BYTES  ((size_t)16 << 20) /* of an answer, or of a stream's line: the rest flows */
+#define KEY_BYTES   ((size_t)16 << 10) /* no key is as long */
 #define FIRST_BYTES 256                /* that tell a stream from an error in its place */
 
 void
@@ -31,11 +32,14 @@ on_begin(void *self, const struct upstream_head *h, struct err *e)
 	struct chat_pass *p = self;
 
 	(void)e;
+	p->head = h;
 	(void)snprintf(p->type, sizeof(p->type), "%s", h->content_type);
 	if (h->status < 200 || h->status >= 300 || strstr(p->type, "html"))
 		p->how = PASS_ERROR;
 	else
 		p->how = !strcmp(p->type, "text/event-stream") ? PASS_STREAM : PASS_WHOLE;
+	if (p->how == PASS_WHOLE && p->stream && p->events_bytes > HELD_BYTES)
+		p->text.max = p->events_bytes;
 	return 0;
 }
 
@@ -84,6 +88,32 @@ send(struct chat_pass *p, const char *bytes, size_t n, struct err *e)
 	return 0;
 }
 
+/* All but the end of what is held, which may be the beginning of a key. */
+static int
+send_held(struct chat_pass *p, struct err *e)
+{
+	size_t n = p->text.len > KEY_BYTES ? p->text.len - KEY_BYTES : 0;
+
+	if (!n)
+		return 0;
+	key_turn_scrub_bytes(p->turn, p->text.p, p->text.len);
+	if (send(p, p->text.p, n, e) < 0)
+		return -1;
+	memmove(p->text.p, p->text.p + n, p->text.len - n);
+	p->text.len -= n;
+	return 0;
+}
+
+/* Keeps it for later; what is longer than there is room for goes out as it comes. */
+static int
+hold(struct chat_pass *p, const char *bytes, size_t n, struct err *e)
+{
+	p->flows = p->flows || n > p->text.max - p->text.len;
+	if (p->flows && send_held(p, e) < 0)
+		return -1;
+	return buf_add(&p->text, bytes, n) < 0 ? err_set(e, ERR_INTERNAL, "out of memory") : 0;
+}
+
 /*
  * Whole lines at once; the beginning of one waits for its end, which usually came with it: should the provider
  * break off there, the error that follows would be part of that line.
@@ -95,18 +125,14 @@ send_lines(struct chat_pass *p, const char *bytes, size_t n, struct err *e)
 	size_t whole = last ? (size_t)(last - bytes) + 1 : 0;
 
 	if (whole && p->text.len) { /* a line that came in two pieces goes out in one */
-		if (buf_add(&p->text, bytes, whole) < 0)
-			return err_set(e, ERR_UP_TOO_LARGE, "a line of more than %zu bytes",
-				       p->text.max);
-		if (send(p, p->text.p, p->text.len, e) < 0)
+		if (hold(p, bytes, whole, e) < 0 || send(p, p->text.p, p->text.len, e) < 0)
 			return -1;
 		buf_clear(&p->text);
+		p->flows = false;
 	} else if (send(p, bytes, whole, e) < 0) {
 		return -1;
 	}
-	if (n > whole && buf_add(&p->text, bytes + whole, n - whole) < 0)
-		return err_set(e, ERR_UP_TOO_LARGE, "a line of more than %zu bytes", p->text.max);
-	return 0;
+	return n > whole ? hold(p, bytes + whole, n - whole, e) : 0;
 }
 
 static int
@@ -129,10 +155,34 @@ stream_data(struct chat_pass *p, const char *bytes, size_t n, struct err *e)
 	if (sse_begin(p->sse, e) < 0)
 		return -1;
 	first = p->text;
-	p->text = (struct buf)BUF_INIT(WHOLE_BYTES);
+	p->text = (struct buf)BUF_INIT(HELD_BYTES);
 	rc = send_lines(p, first.p, first.len, e);
 	buf_done(&first);
 	return rc;
+}
+
+/* No error is as long as an answer that begins before it is whole. */
+static int
+begin_whole(struct chat_pass *p, struct err *e)
+{
+	const char *s = buf_str(&p->text);
+
+	if (s[strspn(s, " \t\r\n")] != '{')
+		return err_set(e, ERR_UP_GARBAGE, "it is not JSON");
+	chat_pass_headers(p->r, p->model, p->attempts);
+	return reply_begin(p->r, p->head->status, "application/json", p->head->content_length, e);
+}
+
+static int
+whole_data(struct chat_pass *p, const char *bytes, size_t n, struct err *e)
+{
+	if (!p->flows && n > p->text.max - p->text.len) {
+		if (p->stream) /* its events are made of all of it */
+			return err_set(e, ERR_UP_TOO_LARGE, "more than %zu bytes", p->text.max);
+		if (begin_whole(p, e) < 0)
+			return -1;
+	}
+	return hold(p, bytes, n, e);
 }
 
 /* All that came together goes out together, at once. */
@@ -159,11 +209,10 @@ on_data(void *self, const char *bytes, size_t n, struct err *e)
 
 	if (p->how == PASS_STREAM)
 		return stream_data(p, bytes, n, e);
-	if (n > p->text.max - p->text.len) {
-		if (p->how == PASS_WHOLE)
-			return err_set(e, ERR_UP_TOO_LARGE, "more than %zu bytes", p->text.max);
+	if (p->how == PASS_WHOLE)
+		return whole_data(p, bytes, n, e);
+	if (n > p->text.max - p->text.len)
 		n = p->text.max - p->text.len;
-	}
 	return buf_add(&p->text, bytes, n) < 0 ? err_set(e, ERR_INTERNAL, "out of memory") : 0;
 }
 
@@ -245,7 +294,8 @@ chat_pass_end(struct chat_pass *p, const struct upstream_failure *f, struct err 
 						e);
 		return upstream_garbage(f, "it is an empty event stream", NULL, 0, e);
 	}
-	if (p->how == PASS_STREAM) /* a last line without its end */
+	/* A last line without its end, or the end of a long answer. */
+	if (p->how == PASS_STREAM || p->flows)
 		return send(p, p->text.p, p->text.len, e);
 	if (p->how == PASS_WHOLE)
 		return answer_whole(p, f, e);
@@ -256,7 +306,7 @@ chat_pass_end(struct chat_pass *p, const struct upstream_failure *f, struct err 
 struct upstream_body
 chat_pass_receiver(struct chat_pass *p)
 {
-	p->text = (struct buf)BUF_INIT(WHOLE_BYTES);
+	p->text = (struct buf)BUF_INIT(HELD_BYTES);
 	return (struct upstream_body){
 		.begin = on_begin, .data = on_data, .self = p, .caught_up = on_caught_up
 	};

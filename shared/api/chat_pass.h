@@ -3,7 +3,7 @@
 /*
  * chat_pass - a provider's answer to a chat request on its way to the client
  *
- *	struct chat_pass p = { .r = r, .model = m, .attempts = n, .turn = &turn, .sse = &sse, .stream = stream };
+ *	struct chat_pass p = { .r = r, .model = m, .attempts = n, .turn = &turn, .sse = &sse, .stream = stream, … };
  *	struct upstream_body receiver = chat_pass_receiver(&p);
  *	rc = … upstream_call(… &receiver …);
  *	if (rc == 0)
@@ -11,7 +11,9 @@
  *	chat_pass_done(&p);
  *
  * An event stream goes out byte for byte, each line as it arrives; any other answer once it is whole, so that one that
- * breaks off or holds an error is an error with a status.
+ * breaks off or holds an error is an error with a status.  Of a line, or an answer, 16 MB are held back so; what is
+ * longer goes out as it arrives, and breaks off where the provider's does.  Only a plain answer where a stream was
+ * asked for must be whole, for its events are made of it.
  *
  * Private to api/.  Does not log.
  */
@@ -28,15 +30,18 @@ struct chat_pass {
 	const struct model_conf *model; /* that is asked */
 	unsigned attempts;              /* calls to providers until now, this one included */
 	const struct key_turn *turn; /* its keys are nobody else's business should one come back */
-	struct sse *sse; /* knows whether the stream has begun, and tells errors in it */
-	bool stream;     /* one was asked for */
+	struct sse *sse;     /* knows whether the stream has begun, and tells errors in it */
+	bool stream;         /* one was asked for */
+	size_t events_bytes; /* of a plain answer in its place */
 
 	/* Its own. */
+	const struct upstream_head *head;
 	char type[96];
 	enum { PASS_STREAM, PASS_WHOLE, PASS_ERROR } how;
 	/* PASS_WHOLE: the answer.  PASS_ERROR: what it says.  PASS_STREAM: what came until it began, and then the
 	   beginning of a line whose end has not come. */
 	struct buf text;
+	bool flows;  /* … and is too long for that: what goes before has left */
 	bool unsent; /* pieces of the stream are on their way, but not out yet */
 };
 

@@ -38,7 +38,9 @@ attempt(struct proxying *x, unsigned k, struct err *e)
 			       .attempts = ++x->attempts,
 			       .turn = &x->turn,
 			       .sse = &x->sse,
-			       .stream = x->what->stream };
+			       .stream = x->what->stream,
+			       .events_bytes = chat_answer_bytes(
+				       (uint64_t)x->what->config->limits.image_bytes) };
 	struct upstream_body receiver = chat_pass_receiver(&p);
 	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { m->provider, x->turn.keys[k], &head };
@@ -169,7 +171,7 @@ ask_others(struct proxying *x, struct err *e)
 
 /* ---- the process ends ---- */
 
-/* At the end of the drain nobody can wait any longer: what goes on is ended (api/chat_pass.h), what would come is not. */
+/* At the end of the drain nobody can wait any longer: what goes on is ended (api/chat_pass.h), nothing new begins. */
 static void
 look(void *self)
 {
@@ -217,8 +219,11 @@ chat_proxy(struct request *r, const struct chat_proxy *p, struct err *e)
 	if (ask_until_end(&x, e) < 0) {
 		if (!request_is_answered(r))
 			chat_pass_headers(r, x.model, x.attempts);
-		if (x.sse.begun && !x.sse.left) /* ends an event whose end did not come */
-			(void)reply_write(r, "\n", 1, &ignored);
+		else if (!x.sse.begun) /* a plain answer */
+			reply_break(r, e);
+		else if (
+			!x.sse.left) /* ends an event, and perhaps a line, whose end did not come */
+			(void)reply_write(r, "\n\n", 2, &ignored);
 		sse_error(&x.sse, e, NULL, NULL);
 		return -1;
 	}

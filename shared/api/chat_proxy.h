@@ -3,10 +3,10 @@
 /*
  * chat_proxy - a chat request for a model that writes, passed on to its provider
  *
- * The body goes on as it came, but for the model's name; the operator's key goes with it.  An event stream comes
- * back byte for byte, each piece as it arrives; any other answer once it is whole, so that one that breaks off or
- * holds an error is an error with a status.  What the provider refuses is our error object: its 401 is never ours.
- * Once a stream has begun, an error is its last event: data: {"error":{…}}.
+ * The body goes on as it came, but for the model's name; the operator's key goes with it.  An event stream comes back
+ * byte for byte, each piece as it arrives; any other answer, unless it is very long, once it is whole, so that one that
+ * breaks off or holds an error is an error with a status.  What the provider refuses is our error object: its 401 is
+ * never ours.  Once a stream has begun, an error is its last event: data: {"error":{…}}.
  *
  * Tried again, with another key or after a wait, and then with the models of `fallback`, only while nothing can have
  * been bought: chat costs money too.  x-easel-model and x-easel-attempts say who was asked last, and how many calls

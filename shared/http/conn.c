@@ -419,6 +419,13 @@ conn_flush(struct conn *c)
 	return c->broken ? -1 : 0;
 }
 
+void
+conn_break(struct conn *c)
+{
+	(void)conn_flush(c);
+	c->broken = true;
+}
+
 bool
 conn_is_left(const struct conn *c)
 {

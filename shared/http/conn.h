@@ -52,6 +52,8 @@ void conn_input_done(struct conn *c);
 /* 0, or -1: the web server is gone. */
 int conn_write(struct conn *c, const void *p, size_t n);
 int conn_flush(struct conn *c);
+/* What was written leaves, and nothing more: the answer has no end. */
+void conn_break(struct conn *c);
 
 /*
  * Has the client left?  Told by the web server, which closes its side of the connection (lighttpd with

@@ -262,6 +262,13 @@ reply_end(struct request *r, struct err *e)
 	return 0;
 }
 
+void
+reply_break(struct request *r, const struct err *e)
+{
+	r->code = err_code(e);
+	conn_break(r->conn);
+}
+
 int
 reply_text(struct request *r, int status, const char *content_type, const char *text, size_t n,
 	   struct err *e)

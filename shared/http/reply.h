@@ -25,6 +25,11 @@ int reply_begin(struct request *r, int status, const char *content_type, int64_t
 		struct err *e);
 int reply_write(struct request *r, const void *p, size_t n, struct err *e);
 int reply_end(struct request *r, struct err *e);
+/*
+ * *e ends an answer in the middle: the web server is left without its end, and leaves the client so, who must not take
+ * it for whole.  (A CGI program's answer just ends.)
+ */
+void reply_break(struct request *r, const struct err *e);
 
 /*
  * An answer that begins before its outcome is known: a stream (http/sse.h).  server-timing then says what is

@@ -93,11 +93,11 @@ bool request_is_over(const struct request *r);
 bool request_is_answered(const struct request *r); /* an answer has begun at least */
 /* It is not answered yet, but its handler may take until then. */
 void request_may_last(struct request *r, int64_t until_us);
+#define STOPPING_RETRY_S 5 /* what could be asked for again: a restart takes less */
 /*
  * The process ends: clock_us() of when whoever still waits is to be told so and the work is to be left to others; 0:
  * it does not.  For a tick, which then calls request_let_go(): this process is no longer waited for on its account.
  */
-#define STOPPING_RETRY_S 5 /* what could be asked for again: a restart takes less */
 int64_t request_leave_us(const struct request *r);
 void request_let_go(struct request *r);
 

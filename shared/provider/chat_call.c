@@ -6,6 +6,9 @@
 
 #include "base/cleanup.h"
 
+#define ANSWER_LEAST ((size_t)1 << 20)
+#define ANSWER_MOST  ((size_t)200 << 20)
+
 static void
 secret_freep(char **s)
 {
@@ -26,6 +29,14 @@ chat_call_possible(const struct provider_conf *p)
 		return p->api_keys.n && n > 3 && !strcmp(p->base_url + n - 3, "/v1");
 	default: return false;
 	}
+}
+
+size_t
+chat_answer_bytes(uint64_t image_bytes)
+{
+	if (!image_bytes || image_bytes > ANSWER_MOST / 3)
+		return ANSWER_MOST;
+	return ANSWER_LEAST + (size_t)image_bytes / 3 * 8;
 }
 
 int

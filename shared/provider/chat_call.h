@@ -12,6 +12,12 @@
 /* Does the provider have chat at all? */
 bool chat_call_possible(const struct provider_conf *p);
 
+/*
+ * How much of an answer to take that must be whole: room for a picture of the largest size ([limits] image_bytes, 0:
+ * any) in base64, twice: some say it in the text and beside it.
+ */
+size_t chat_answer_bytes(uint64_t image_bytes);
+
 struct chat_call {
 	const struct provider_conf *provider;
 	const char *credential; /* "": none */

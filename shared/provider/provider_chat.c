@@ -19,9 +19,7 @@
 
 #define BODY_BYTES \
 	((size_t)1 << 30) /* SOURCES_MAX pictures of image_bytes are fewer, or too many */
-#define ANSWER_LEAST ((size_t)1 << 20)
-#define ANSWER_MOST  ((size_t)200 << 20)
-#define PIECE_BYTES  12288 /* of a picture at a time; a multiple of 3 */
+#define PIECE_BYTES 12288 /* of a picture at a time; a multiple of 3 */
 
 static const struct image_caps caps = {
 	.family = "models that make pictures in chat",
@@ -167,22 +165,12 @@ on_data(void *self, const char *p, size_t n, struct err *e)
 	return buf_add(text, p, n) < 0 ? err_set(e, ERR_INTERNAL, "out of memory") : 0;
 }
 
-/* Room for a picture of the largest size in base64, twice: some say it in the text and beside it. */
-static size_t
-answer_bytes(const struct image_call *call)
-{
-	uint64_t most = filestore_image_bytes(call->files);
-
-	if (most > ANSWER_MOST / 3)
-		return ANSWER_MOST;
-	return ANSWER_LEAST + (size_t)most / 3 * 8;
-}
-
 static int
 ask_once(struct image_call *call, struct err *e)
 {
 	AUTO(buf) body = BUF_INIT(BODY_BYTES);
-	struct receiver r = { .text = BUF_INIT(answer_bytes(call)) };
+	struct receiver r = { .text = BUF_INIT(
+				      chat_answer_bytes(filestore_image_bytes(call->files))) };
 	struct upstream_body receiver = { .data = on_data, .self = &r };
 	AUTO(upstream_head) head = { 0 };
 	struct upstream_failure f = { call->provider->name, call->credential, &head };

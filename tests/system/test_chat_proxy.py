@@ -172,3 +172,55 @@ def test_a_stream_is_told_in_band(ending, watch):
     said = data(ask.end())
     assert len(said) > 1 and said[-1]["error"]["code"] == "shutting_down", said
     assert said[-1]["error"]["may_have_been_billed"] is True
+
+
+# ---- answers of any length ----
+
+def picture(value, name):
+    return value["choices"][0][name]["images"][0]["image_url"]["url"]
+
+
+def test_a_plain_answer_may_be_of_any_length(easel, sim, watch):
+    members = {"model": PLAIN, "messages": [{"role": "user", "content": "a panda"}]}
+    answer = chat(easel, PLAIN)
+    assert answer.status == 200 and answer.header("content-type") == "application/json", answer
+    assert answer.header("x-easel-model") == PLAIN and answer.header("x-easel-attempts") == "1"
+    assert len(answer.body) > 17 * MIB and answer.header("content-length") == str(len(answer.body))
+    assert len(picture(answer.json, "message")) > 17 * MIB
+    # byte for byte, but for what is another each time
+    there = request(sim.base_url, "POST", "/v1/chat/completions", json.dumps(members).encode(),
+                    {"Authorization": f"Bearer {SIM_KEY}", "Content-Type": "application/json"})
+    assert len(there.body) == len(answer.body) and there.body[-120:] == answer.body[-120:]
+
+
+def test_a_streams_line_may_be_of_any_length(easel):
+    said = data(chat(easel, STREAM, stream=True))
+    assert len(picture(said[-1], "delta")) > 17 * MIB
+
+
+def test_a_long_answer_that_breaks_off_is_not_taken_for_whole(easel, watch):
+    with pytest.raises(http.client.IncompleteRead):
+        chat(easel, PLAIN + CUT)
+    wait_until(lambda: "code=upstream_truncated" in easel.log(), what="the log line")
+    assert len(watch.requests("chat")) == 1
+    lines = [line for line in chat(easel, STREAM + CUT, stream=True).body.decode().split("\n\n") if line]
+    assert len(lines[-2]) > 16 * MIB and "\n" not in lines[-1]
+    assert json.loads(lines[-1][6:])["error"]["code"] == "upstream_truncated"
+
+
+def test_no_key_is_quoted_in_a_long_line(easel, sim):
+    sim.faults({"fault": "sse-error", "message": (SIM_KEY + " ") * (17 * MIB // len(SIM_KEY))})
+    said = chat(easel, "writer", stream=True).body
+    # nor a part of one, wherever the pieces end
+    assert len(said) > 16 * MIB and b"sk-" not in said and SIM_KEY[-5:].encode() not in said
+
+
+@pytest.mark.parametrize("image_bytes, fits", [("50MB", True), ("1MB", False)])
+def test_an_answer_that_becomes_events_has_the_bound_that_its_hint_names(start_easel, sim, image_bytes, fits):
+    easel = start_easel(config(sim, limits={"image_bytes": image_bytes}))
+    answer = chat(easel, PLAIN, stream=True)
+    if fits:
+        assert len(picture(data(answer)[0], "delta")) > 17 * MIB
+    else:
+        error = expect_error(answer, 502, "upstream_too_large", billed=True)
+        assert "image_bytes" in error["hint"]["text"]
