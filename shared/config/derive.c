@@ -19,7 +19,7 @@ provider_of(const struct table *t)
 static bool
 dialect_known(const struct table *t)
 {
-	return !t->values[0].failed; /* the first row */
+	return t->resolved && !t->values[0].failed; /* the first row */
 }
 
 static void
@@ -88,7 +88,6 @@ add_standard(struct loader *l, const struct standard *s)
 	give(l, t, s->key, secret, origin);
 	if (url)
 		give(l, t, "base_url", url, url_origin);
-	table_resolve(l, t);
 }
 
 /* ---- providers ---- */
@@ -135,6 +134,10 @@ derive_providers(struct loader *l)
 {
 	for (size_t i = 0; i < sizeof(standards) / sizeof(*standards); i++)
 		add_standard(l, &standards[i]);
+	env_collect_providers(l);
+	for (EACH_OF(l->rest, SECTION_PROVIDER, t))
+		if (!t->resolved)
+			table_resolve(l, t);
 	if (env_given("OPENAI_MODEL"))
 		warn(l, "OPENAI_MODEL is set but never read: the image endpoints take their model "
 			"from the request or from [defaults] image_model; OPENAI_IMAGE_MODEL and "

@@ -191,8 +191,9 @@ unknown_provider(struct loader *l, const struct variable *var)
 			PROVIDERS, name);
 }
 
+/* `last`: whose variable it is must be known now; before, it may be a conventional provider's. */
 static void
-provider_give(struct loader *l, const struct variable *var)
+provider_give(struct loader *l, const struct variable *var, bool last)
 {
 	const char *rest = var->name + strlen(PROVIDERS);
 	struct table *best = NULL, *twin = NULL;
@@ -207,10 +208,10 @@ provider_give(struct loader *l, const struct variable *var)
 		best = t;
 		longest = n;
 	}
-	if (!best) {
+	if (!best && last)
 		unknown_provider(l, var);
+	if (!best || best->resolved)
 		return;
-	}
 	row = row_of(best->section, rest + longest + 1);
 	if (twin)
 		problem(l, var->origin, "may mean [providers.%s] or [providers.%s]: rename one",
@@ -258,7 +259,7 @@ collect(struct loader *l, const struct variable *var)
 	char prefix[80], section[64];
 
 	if (starts(var->name, PROVIDERS)) {
-		provider_give(l, var);
+		provider_give(l, var, false);
 		return;
 	}
 	if (starts(var->name, MODELS)) {
@@ -297,6 +298,18 @@ env_collect(struct loader *l)
 		/* A name may be there twice, or again after it was wiped. */
 		if (starts(entry, PREFIX) && split(entry, &var) && env_get(var.name) == var.value)
 			collect(l, &var);
+}
+
+void
+env_collect_providers(struct loader *l)
+{
+	struct variable var;
+	const char *entry;
+
+	for (size_t i = 0; (entry = entry_at(i)); i++)
+		if (starts(entry, PROVIDERS) && split(entry, &var) &&
+		    env_get(var.name) == var.value)
+			provider_give(l, &var, true);
 }
 
 /* ---- wiping ---- */

@@ -6,7 +6,9 @@
  * Collect: tables and their raw values, from the file and then, replacing them, from the environment
  * (file.c, environment.c), or from a sealed snapshot (snapshot.c).  Resolve: each value that is left
  * is expanded, parsed by its row and put into its field (values.c).  Derive: what nobody said
- * (derive.c).  Verify: what belongs together (verify.c).  Problems are gathered all along.
+ * (derive.c); the providers of conventional variables are collected and resolved there, once it is
+ * known which the others are.  Verify: what belongs together (verify.c).  Problems are gathered all
+ * along.
  *
  * All memory is the arena's, which overwrites it when it is freed: secrets need no care of their own.
  */
@@ -47,8 +49,9 @@ struct table {
 	const char *name;     /* NULL: a fixed section */
 	const char *env_name; /* providers: MY_RELAY for my-relay */
 	const char *origin;
-	bool broken; /* holds what nobody understands: what is missing may be there */
-	char *base;  /* the fields */
+	bool broken;   /* holds what nobody understands: what is missing may be there */
+	bool resolved; /* its values are in its fields */
+	char *base;    /* the fields */
 	struct value values[];
 };
 
@@ -126,6 +129,8 @@ const char *env_get(const char *name);
 /* The same, and an empty one is NULL. */
 const char *env_given(const char *name);
 void env_collect(struct loader *l);
+/* What is left of them: those of the conventional providers, which have their tables by now. */
+void env_collect_providers(struct loader *l);
 
 /* derive.c */
 void derive_providers(struct loader *l);

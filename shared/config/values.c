@@ -326,7 +326,7 @@ resolve_default(const struct where *w)
 		put_scalar(w, row->fallback ? row->fallback : "");
 }
 
-/* Two rows that fill the same list: the environment's may replace the file's other form of it. */
+/* Two rows that fill the same list: the environment's replaces the other form of it. */
 static void
 choose_form(struct loader *l, struct table *t, const char *single, const char *several)
 {
@@ -337,12 +337,13 @@ choose_form(struct loader *l, struct table *t, const char *single, const char *s
 	if (one->source == many->source)
 		problem(l, many->origin, "[providers.%s] has both %s and %s", t->name, single,
 			several);
-	*(one->source < many->source ? one : many) = (struct value){ 0 };
+	*(many->source == FROM_ENV ? one : many) = (struct value){ 0 };
 }
 
 void
 table_resolve(struct loader *l, struct table *t)
 {
+	t->resolved = true;
 	choose_form(l, t, "api_key", "api_keys");
 	choose_form(l, t, "token", "tokens");
 	for (size_t i = 0; i < t->section->nrows; i++) {

@@ -336,6 +336,39 @@ openais_further_variables_are_read_too(void **state)
 }
 
 static void
+the_environment_overrides_a_conventional_provider_too(void **state)
+{
+	const struct provider_conf *p;
+
+	(void)state;
+	(void)setenv("OPENAI_API_KEY", "sk-fake-1", 1);
+	(void)setenv("XAI_API_KEY", "xai-fake-1", 1);
+	(void)setenv("EASEL_PROVIDERS_OPENAI_CONCURRENCY", "2", 1);
+	(void)setenv("EASEL_PROVIDERS_OPENAI_BASE_URL", "http://127.0.0.1:1/v1", 1);
+	(void)setenv("EASEL_PROVIDERS_XAI_API_KEYS", "xai-fake-2,xai-fake-3", 1);
+	load_file(NULL);
+	assert_loaded();
+	p = config_provider(box.c, "openai");
+	assert_int_equal(p->concurrency, 2);
+	assert_string_equal(p->base_url, "http://127.0.0.1:1/v1");
+	assert_string_equal(p->api_keys.v[0], "sk-fake-1");
+	assert_shown("concurrency = 2  # environment EASEL_PROVIDERS_OPENAI_CONCURRENCY\n");
+	p = config_provider(box.c, "xai");
+	assert_int_equal(p->api_keys.n, 2);
+	assert_string_equal(p->api_keys.v[0], "xai-fake-2");
+
+	/* What the file names is overridden as ever, and what nobody names is refused. */
+	load_text("[providers.relay]\ndialect = \"openai\"\napi_key = \"k\"\n");
+	assert_problem("no provider of that name is configured; EASEL_PROVIDERS_OPENAI_DIALECT");
+	(void)setenv("EASEL_PROVIDERS_OPENAI_CONCURENCY", "2", 1);
+	load_file(box.file);
+	assert_problem("environment EASEL_PROVIDERS_OPENAI_");
+	write_file("easel.toml", "");
+	load_file(box.file);
+	assert_problem("did you mean EASEL_PROVIDERS_OPENAI_CONCURRENCY?");
+}
+
+static void
 a_provider_of_the_file_keeps_the_conventional_one_away(void **state)
 {
 	(void)state;
@@ -379,6 +412,7 @@ main(void)
 		TEST(the_environment_can_make_a_provider),
 		TEST(conventional_variables_work_without_a_file),
 		TEST(openais_further_variables_are_read_too),
+		TEST(the_environment_overrides_a_conventional_provider_too),
 		TEST(a_provider_of_the_file_keeps_the_conventional_one_away),
 		TEST(a_setting_that_the_dialect_does_not_read_is_a_warning),
 	};
