@@ -219,8 +219,13 @@ const char redis_task_callback_done[] =
 	"return 1\n";
 
 const char redis_prune[] =
-	/* at most, how long an id is remembered */
+	/* at most, how long an id is remembered, and what became of a job */
 	"local t = now()\n"
+	"local jobs = call('ZRANGEBYSCORE', P .. 'jobs', '-inf', t - int(ARGV[2]), 'LIMIT', 0, ARGV[1])\n"
+	"for _, m in ipairs(jobs) do\n"
+	" call('DEL', P .. 'job:' .. string.sub(m, 16))\n"
+	" call('ZREM', P .. 'jobs', m)\n"
+	"end\n"
 	"local ids = call('ZRANGEBYSCORE', P .. 'expires', '-inf', t, 'LIMIT', 0, ARGV[1])\n"
 	"for _, id in ipairs(ids) do\n"
 	" local h = call('HMGET', T(id), 'owner', 'status')\n"
@@ -234,7 +239,7 @@ const char redis_prune[] =
 	"  moved(h[2], nil)\n"
 	" end\n"
 	"end\n"
-	"return #ids\n";
+	"return #ids + #jobs\n";
 
 const char redis_task_rebuild[] =
 	/* nothing: what follows from the tasks themselves */

@@ -89,16 +89,16 @@ int store_job_each(struct store *s, size_t limit, void (*fn)(const struct job_re
 
 /*
  * Removes what is over: ended tasks past expires_ms (their ids stay known as expired for STORE_GONE_MS),
- * idempotency records, sessions and failed logins.  At most `limit` of each kind a call, so that nobody
- * waits long; *removed tells whether to call again.
+ * jobs STORE_GONE_MS after their request, idempotency records, sessions and failed logins.  At most
+ * `limit` of each kind a call, so that nobody waits long; *removed tells whether to call again.
  */
 #define STORE_GONE_MS (30 * 86400000LL)
 int store_prune(struct store *s, size_t limit, uint64_t *removed, const struct deadline *d,
 		struct err *e);
 
 /*
- * What an operator should know of how this store keeps things, one sentence a call: a Redis that loses
- * its last second in a power cut says so here.
+ * What an operator should mend in how this store keeps things, one sentence a call: a Redis without an
+ * append-only file, or one that cannot write it.
  */
 int store_remarks(struct store *s, void (*fn)(const char *sentence, void *arg), void *arg,
 		  const struct deadline *d, struct err *e);

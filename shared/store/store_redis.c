@@ -334,7 +334,7 @@ prune(struct store *s, size_t limit, uint64_t *removed, const struct deadline *d
 	struct redis_args a;
 	int64_t n = 0;
 
-	/* Everything else has a time to live of its own. */
+	/* Sessions, idempotency records and failed logins have a time to live of their own. */
 	args_begin(&a, NULL);
 	arg_i64(&a, limit < 1000 ? (int64_t)limit : 1000);
 	arg_i64(&a, STORE_GONE_MS);

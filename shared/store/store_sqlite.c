@@ -68,26 +68,36 @@ struct prune {
 static int
 prune_in(struct sqlite_conn *c, void *arg, struct err *e)
 {
-	static const char *const sql[] = {
-		"DELETE FROM gone WHERE rowid IN"
-		" (SELECT rowid FROM gone WHERE until_ms<=?1 ORDER BY until_ms LIMIT ?2)",
-		"DELETE FROM idem WHERE n IN"
-		" (SELECT n FROM idem WHERE expires_ms<=?1 ORDER BY expires_ms LIMIT ?2)",
-		"DELETE FROM sessions WHERE rowid IN"
-		" (SELECT rowid FROM sessions WHERE expires_ms<=?1 ORDER BY expires_ms LIMIT ?2)",
-		"DELETE FROM lockouts WHERE rowid IN (SELECT rowid FROM lockouts"
-		" WHERE forget_at_ms<=?1 ORDER BY forget_at_ms LIMIT ?2)",
+	static const struct {
+		const char *sql;
+		int64_t kept_ms; /* after the time in its row */
+	} over[] = {
+		{ "DELETE FROM gone WHERE rowid IN"
+		  " (SELECT rowid FROM gone WHERE until_ms<=?1 ORDER BY until_ms LIMIT ?2)",
+		  0 },
+		{ "DELETE FROM idem WHERE n IN"
+		  " (SELECT n FROM idem WHERE expires_ms<=?1 ORDER BY expires_ms LIMIT ?2)",
+		  0 },
+		{ "DELETE FROM sessions WHERE rowid IN"
+		  " (SELECT rowid FROM sessions WHERE expires_ms<=?1 ORDER BY expires_ms LIMIT ?2)",
+		  0 },
+		{ "DELETE FROM lockouts WHERE rowid IN (SELECT rowid FROM lockouts"
+		  " WHERE forget_at_ms<=?1 ORDER BY forget_at_ms LIMIT ?2)",
+		  0 },
+		{ "DELETE FROM jobs WHERE rowid IN"
+		  " (SELECT rowid FROM jobs WHERE created_ms<=?1 ORDER BY created_ms LIMIT ?2)",
+		  STORE_GONE_MS },
 	};
 	struct prune *p = arg;
 
 	if (sqlite_task_prune(c, p->now_ms, p->limit, &p->removed, e) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof(sql) / sizeof(*sql); i++) {
-		sqlite3_stmt *st = stmt_take(c, sql[i], e);
+	for (size_t i = 0; i < sizeof(over) / sizeof(*over); i++) {
+		sqlite3_stmt *st = stmt_take(c, over[i].sql, e);
 
 		if (!st)
 			return -1;
-		bind_i64(st, 1, p->now_ms);
+		bind_i64(st, 1, p->now_ms - over[i].kept_ms);
 		bind_i64(st, 2, (int64_t)p->limit);
 		if (stmt_run(c, st, e) < 0)
 			return -1;

@@ -767,6 +767,40 @@ keeps_keys_and_jobs(void **state)
 	assert_string_equal(collection, "job_1 job_2 ");
 }
 
+/* In a month nobody asks what became of it. */
+static void
+forgets_jobs_in_time(void **state)
+{
+	int64_t now = clock_wall_ms();
+	struct job_record j = { .request_id = "req_1", .created_ms = now - STORE_GONE_MS - 60000 };
+	uint64_t removed;
+
+	(void)state;
+	for (int i = 1; i <= 3; i++) {
+		(void)snprintf(j.id, sizeof(j.id), "job_%d", i);
+		OK(store_job_add(s, &j, &d, &e));
+	}
+	(void)snprintf(j.id, sizeof(j.id), "job_new");
+	j.created_ms = now - STORE_GONE_MS + 600000;
+	OK(store_job_add(s, &j, &d, &e));
+	OK(store_prune(s, 2, &removed, &d, &e));
+	assert_int_equal(removed, 2);
+	OK(store_prune(s, 2, &removed, &d, &e));
+	assert_int_equal(removed, 1);
+	OK(store_prune(s, 2, &removed, &d, &e));
+	assert_int_equal(removed, 0);
+	collected(0);
+	OK(store_job_each(s, 9, collect_job, NULL, &d, &e));
+	assert_string_equal(collection, "job_new ");
+	/* All of it has gone: it can be added again. */
+	j.created_ms = now;
+	(void)snprintf(j.id, sizeof(j.id), "job_1");
+	OK(store_job_add(s, &j, &d, &e));
+	collected(0);
+	OK(store_job_each(s, 9, collect_job, NULL, &d, &e));
+	assert_string_equal(collection, "job_1 job_new ");
+}
+
 static void
 keeps_users_and_their_sessions(void **state)
 {
@@ -1053,6 +1087,7 @@ what_a_picture_cost_counts_once_with_it(void **state)
 	TEST(driver, forgets_a_request_that_expired)                     \
 	TEST(driver, adds_a_task_together_with_its_record)               \
 	TEST(driver, keeps_keys_and_jobs)                                \
+	TEST(driver, forgets_jobs_in_time)                               \
 	TEST(driver, keeps_users_and_their_sessions)                     \
 	TEST(driver, locks_out_longer_with_each_failure)                 \
 	TEST(driver, sums_by_key_model_and_day)                          \
