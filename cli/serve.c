@@ -21,6 +21,7 @@
 
 #define FRONT_FDS_LEAST 3072 /* below it, a thousand waiting requests do not fit */
 #define PORT_WAIT_MS    2000 /* for the web server of a killed run to end */
+#define REMARKS_MS      5000
 
 static void
 serve_done(struct serve *s)
@@ -62,12 +63,23 @@ set_limits(struct serve *s)
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
+static void
+warn_of_store(const char *sentence, void *arg)
+{
+	(void)arg;
+	log_warn(NULL, "[store] url: %s", sentence);
+}
+
 int
 serve_prepare_store(const struct config *c, struct err *e)
 {
 	AUTO_PTR(store) store = NULL;
+	struct deadline d;
 
 	if (store_open(&store, c->store.url, c->state_dir, true, e) < 0)
+		return -1;
+	d = deadline_in_ms(REMARKS_MS);
+	if (store_remarks(store, warn_of_store, NULL, &d, e) < 0)
 		return -1;
 	return fingerprint_init(c->state_dir, e);
 }

@@ -44,7 +44,7 @@ struct serve {
 
 /* serve.c */
 int64_t serve_drain_ms(const struct config *c);
-/* Creates or upgrades the store, makes the installation's secret key. */
+/* Creates or upgrades the store and says what is weak about it, makes the installation's secret key. */
 int serve_prepare_store(const struct config *c, struct err *e);
 /* The web server's configuration for `c`, checked certificate and all, into *text. */
 int serve_front_text(const struct serve *s, const struct config *c, const struct state *state,

@@ -358,11 +358,6 @@ remarks(struct store *s, void (*fn)(const char *sentence, void *arg), void *arg,
 		fn("this Redis keeps no append-only file: what it acknowledged since its last "
 		   "snapshot is lost when it ends; set 'appendonly yes' in redis.conf",
 		   arg);
-	else
-		fn("Redis acknowledges before the disk does: with 'appendfsync everysec' a power "
-		   "cut may lose the last second, and so may a failover to a replica; "
-		   "'appendfsync always' loses nothing to a power cut",
-		   arg);
 	info_line(answer_text(reply), "aof_last_write_status", value, sizeof(value));
 	if (*value && strcmp(value, "ok") != 0)
 		fn("this Redis could not write its append-only file: see its log", arg);

@@ -12,7 +12,8 @@ from support import SLOW
 class Redis:
     """A redis-server whose data outlives it."""
 
-    def __init__(self):
+    def __init__(self, appendonly="yes"):
+        self.appendonly = appendonly
         self.folder = tempfile.mkdtemp(prefix="easel-redis-")
         self.path = os.path.join(self.folder, "redis.sock")
         self.url = f"redis+unix://{self.path}?db=0"
@@ -21,8 +22,8 @@ class Redis:
 
     def start(self):
         self.process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", self.folder, "--appendonly", "yes",
-             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
+            ["redis-server", "--port", "0", "--unixsocket", self.path, "--dir", self.folder,
+             "--appendonly", self.appendonly, "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         support.wait_until(self.answers, 20, "redis-server")
 

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from redis_server import Redis
 from support import BUILD, SLOW, Easel, expect_error, request, wait_until
 
 
@@ -54,6 +55,19 @@ def test_a_store_of_a_newer_easel_is_refused(installation):
     assert done.returncode != 0 and "schema_too_new" in done.stdout
     assert "9999" in done.stderr
     assert "ready" not in installation.run("serve", code=None).stdout
+
+
+@pytest.mark.parametrize("appendonly", ("no", "yes"))
+def test_a_redis_that_forgets_is_said_at_start(start_easel, appendonly):
+    redis = Redis(appendonly)
+    try:
+        easel = start_easel({"store": {"url": redis.url}})
+        said = [line for line in easel.log().splitlines() if "append-only" in line]
+        assert len(said) == (appendonly == "no"), said
+        assert all(" warn easel " in line and "'appendonly yes'" in line for line in said), said
+        easel.stop()
+    finally:
+        redis.stop()
 
 
 def test_a_store_that_is_none_is_said(installation):
