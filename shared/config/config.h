@@ -65,9 +65,12 @@ struct model_conf {
 };
 
 /* [process] and its [process.NAME] overrides, already merged. */
+#define PROCESS_WORKERS_MAX 64 /* of one program */
+
 struct process_conf {
 	int64_t max_requests, max_age_ms, idle_exit_ms; /* 0: never */
-	int64_t workers, max_in_flight, drain_ms;
+	int64_t workers;                                /* at most PROCESS_WORKERS_MAX */
+	int64_t max_in_flight, drain_ms;
 };
 
 struct config {

@@ -156,7 +156,7 @@ static const struct row process_rows[] = {
 	  .help = "a process retires at this age; empty: never" },
 	{ "idle_exit", K_DURATION, P(idle_exit_ms), "", 0, YEARS,
 	  .help = "a process without requests ends after this time; empty: never" },
-	{ "workers", K_INT, P(workers), "2", 1, 1024, .help = "processes per program" },
+	{ "workers", K_INT, P(workers), "2", 1, PROCESS_WORKERS_MAX, .help = "processes per program" },
 	{ "max_in_flight", K_INT, P(max_in_flight), "1024", 1, 65536,
 	  .help = "requests at once per process; beyond it a short queue, then 503" },
 	{ "drain", K_DURATION, P(drain_ms), "30s", 0, DAY,

@@ -22,7 +22,7 @@
 #include "http/frame.h"
 #include "http/watchdog.h"
 
-#define WORKERS_MAX     64 /* twice as many may live while half of them retire */
+#define SLOTS           (PROCESS_WORKERS_MAX * 2) /* half of them may be retiring */
 #define CRASH_WINDOW_MS 2000
 #define CRASH_FREE      3 /* deaths in a window that cost no delay */
 #define BACKOFF_MAX_MS  5000
@@ -44,9 +44,9 @@ static struct {
 	pid_t pid;
 	int listen_fd, signal_fd;
 	sigset_t signals;
-	struct worker workers[WORKERS_MAX * 2];
+	struct worker workers[SLOTS];
 	unsigned deaths; /* within CRASH_WINDOW_MS of each other */
-	int64_t last_death_us, not_before_us, looked_us;
+	int64_t not_before_us, looked_us;
 	bool idle; /* the last worker left for want of work: wait for a connection */
 } parent;
 
@@ -96,7 +96,7 @@ start_worker(struct worker *w)
 	pid = fork();
 	if (pid == 0) {
 		(void)close(fds[0]);
-		for (int i = 0; i < WORKERS_MAX * 2; i++)
+		for (int i = 0; i < SLOTS; i++)
 			if (parent.workers[i].pid && parent.workers[i].pipe >= 0)
 				(void)close(parent.workers[i].pipe);
 		worker_main(fds[1], board);
@@ -122,9 +122,9 @@ fill(void)
 
 	if (parent.idle || clock_us() < parent.not_before_us)
 		return;
-	for (int i = 0; i < WORKERS_MAX * 2; i++)
+	for (int i = 0; i < SLOTS; i++)
 		active += parent.workers[i].pid && !parent.workers[i].retiring;
-	for (int i = 0; i < WORKERS_MAX * 2 && active < want; i++)
+	for (int i = 0; i < SLOTS && active < want; i++)
 		if (!parent.workers[i].pid) {
 			start_worker(&parent.workers[i]);
 			/* One after the other: the first one is to answer soon. */
@@ -168,7 +168,7 @@ reap(bool stopping)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (int i = 0; i < WORKERS_MAX * 2; i++) {
+		for (int i = 0; i < SLOTS; i++) {
 			struct worker *w = &parent.workers[i];
 
 			if (w->pid != pid)
@@ -198,7 +198,7 @@ look_after_workers(void)
 	parent.looked_us = now_us;
 	if (since_ms > WATCHDOG_LOOK_MS + WATCHDOG_MARGIN_MS)
 		return;
-	for (int i = 0; i < WORKERS_MAX * 2; i++) {
+	for (int i = 0; i < SLOTS; i++) {
 		struct worker *w = &parent.workers[i];
 
 		if (!w->pid || w->ended || !watchdog_late(w->board, &o))
@@ -216,7 +216,7 @@ alive(void)
 {
 	int n = 0;
 
-	for (int i = 0; i < WORKERS_MAX * 2; i++)
+	for (int i = 0; i < SLOTS; i++)
 		n += parent.workers[i].pid != 0;
 	return n;
 }
@@ -224,7 +224,7 @@ alive(void)
 static void
 tell_all(int sig)
 {
-	for (int i = 0; i < WORKERS_MAX * 2; i++)
+	for (int i = 0; i < SLOTS; i++)
 		if (parent.workers[i].pid)
 			(void)kill(parent.workers[i].pid, sig);
 }
@@ -233,14 +233,14 @@ tell_all(int sig)
 static int
 wait_event(int ms)
 {
-	struct pollfd p[WORKERS_MAX * 2 + 2];
-	struct worker *of[WORKERS_MAX * 2 + 2];
+	struct pollfd p[SLOTS + 2];
+	struct worker *of[SLOTS + 2];
 	struct signalfd_siginfo si;
 	nfds_t n = 0;
 
 	p[n++] = (struct pollfd){ .fd = parent.signal_fd, .events = POLLIN };
 	p[n++] = (struct pollfd){ .fd = parent.idle ? parent.listen_fd : -1, .events = POLLIN };
-	for (int i = 0; i < WORKERS_MAX * 2; i++)
+	for (int i = 0; i < SLOTS; i++)
 		if (parent.workers[i].pid && parent.workers[i].pipe >= 0) {
 			of[n] = &parent.workers[i];
 			p[n++] = (struct pollfd){ .fd = parent.workers[i].pipe, .events = POLLIN };
@@ -268,7 +268,7 @@ wait_event(int ms)
 static void
 note_retirement(void)
 {
-	for (int i = 0; i < WORKERS_MAX * 2; i++)
+	for (int i = 0; i < SLOTS; i++)
 		if (parent.workers[i].pid && !parent.workers[i].retiring)
 			return;
 	parent.idle = parent.frame->process.idle_exit_ms > 0;

@@ -57,7 +57,7 @@ a_variable_that_is_missing_or_misspelt_is_named(void **state)
 		{ "[server]\nlisten = \"127.0.0.1:${EMPTY}\"\n", "expected HOST:PORT" },
 		{ "[process]\nworkers = \"${EMPTY}\"\n", "expected an integer" },
 		{ "[process]\nworkers = \"${WORD}\"\n",
-		  "[process] workers: expected an integer from 1 to 1024, got 'word'\n" },
+		  "[process] workers: expected an integer from 1 to 64, got 'word'\n" },
 		{ "[auth]\nrequired = \"${WORD}\"\n", "expected true or false, got 'word'\n" },
 		{ "[server]\nstate_dir = \"${WORD\"\n",
 		  ":2: [server] state_dir: expected ${NAME}" },

@@ -94,10 +94,10 @@ static const struct row types[] = {
 
 static const struct row ranges[] = {
 	{ "[process]\nworkers = 0\n",
-	  ":2: [process] workers: out of range: expected 1 to 1024, got '0'\n" },
+	  ":2: [process] workers: out of range: expected 1 to 64, got '0'\n" },
 	{ "[process]\nworkers = 1\n", NULL },
-	{ "[process]\nworkers = 1024\n", NULL },
-	{ "[process]\nworkers = 1025\n", "out of range" },
+	{ "[process]\nworkers = 64\n", NULL },
+	{ "[process]\nworkers = 65\n", "out of range" },
 	{ "[limits]\nconcurrent = -1\n", "out of range: expected 0 to 1000000000, got '-1'\n" },
 	{ "[limits]\nconcurrent = 1000000001\n", "out of range" },
 	{ "[deadline]\nlogin = \"\"\n", "out of range: expected 1 ms to 86400000 ms, got ''\n" },
