@@ -8,9 +8,11 @@
 #include <string.h>
 
 static const struct cause {
+	enum err_kind kind;
 	const char *name, *en, *zh, *hint_en, *hint_zh;
 } causes[] = {
-#define X(cause, name, en, zh, hint_en, hint_zh, confidence) { name, en, zh, hint_en, hint_zh },
+#define X(cause, kind, name, en, zh, hint_en, hint_zh, confidence) \
+	{ kind, name, en, zh, hint_en, hint_zh },
 	ERR_CAUSES(X)
 #undef X
 };
@@ -33,10 +35,13 @@ party_words(enum err_party p)
 	}
 }
 
-static bool
-has_causes(enum err_kind k)
+/* The next cause of such an error from `c` on, NULL behind the last. */
+static const struct cause *
+cause_from(const struct cause *c, enum err_kind k)
 {
-	return k == ERR_BEARER || k == ERR_KEY;
+	while (c < causes + NCAUSES && c->kind != k)
+		c++;
+	return c < causes + NCAUSES ? c : NULL;
 }
 
 /* A catalogue text with its places shown as <name>; {said} and {cause_hint} say nothing by themselves. */
@@ -74,9 +79,9 @@ explain_text(enum err_kind k)
 	}
 	if (r->command)
 		(void)printf("  command   %s\n", shown(r->command, text, sizeof(text)));
-	for (size_t i = 0; has_causes(k) && i < NCAUSES; i++)
-		(void)printf("  cause     %s: %s\n            %s\n            %s\n", causes[i].name,
-			     causes[i].en, causes[i].hint_en, causes[i].hint_zh);
+	for (const struct cause *c = cause_from(causes, k); c; c = cause_from(c + 1, k))
+		(void)printf("  cause     %s: %s\n            %s\n            %s\n", c->name,
+			     shown(c->en, text, sizeof(text)), c->hint_en, c->hint_zh);
 }
 
 static json_t *
@@ -88,10 +93,11 @@ explain_json(enum err_kind k)
 			  r->code, "status", r->status, "type", r->type, "party",
 			  err_party_name(r->party), "retry", r->retry, "message", "en", r->en, "zh",
 			  r->zh, "hint", "en", r->hint_en, "zh", r->hint_zh, "command", r->command);
-	json_t *list = has_causes(k) ? json_array() : NULL;
+	const struct cause *c = cause_from(causes, k);
+	json_t *list = c ? json_array() : NULL;
 
-	for (size_t i = 0; list && i < NCAUSES; i++)
-		(void)json_array_append_new(list, json_string(causes[i].name));
+	for (; c; c = cause_from(c + 1, k))
+		(void)json_array_append_new(list, json_string(c->name));
 	if (list)
 		(void)json_object_set_new(o, "causes", list);
 	return o;
@@ -101,7 +107,8 @@ static void
 explain_markdown(enum err_kind k)
 {
 	const struct err_row *r = err_row(k);
-	char text[1024];
+	const struct cause *c = cause_from(causes, k);
+	char text[1024], zh[1024];
 
 	(void)printf("## `%s`\n\n%d `%s` · party `%s`%s\n\n", r->code, r->status, r->type,
 		     err_party_name(r->party), r->retry ? " · worth a retry" : "");
@@ -113,12 +120,13 @@ explain_markdown(enum err_kind k)
 	}
 	if (r->command)
 		(void)printf("`%s`\n\n", shown(r->command, text, sizeof(text)));
-	if (!has_causes(k))
+	if (!c)
 		return;
 	(void)printf("| cause | what arrived | what to do |\n| --- | --- | --- |\n");
-	for (size_t i = 0; i < NCAUSES; i++)
-		(void)printf("| `%s` | %s<br>%s | %s<br>%s |\n", causes[i].name, causes[i].en,
-			     causes[i].zh, causes[i].hint_en, causes[i].hint_zh);
+	for (; c; c = cause_from(c + 1, k))
+		(void)printf("| `%s` | %s<br>%s | %s<br>%s |\n", c->name,
+			     shown(c->en, text, sizeof(text)), shown(c->zh, zh, sizeof(zh)),
+			     c->hint_en, c->hint_zh);
 	(void)printf("\n");
 }
 

@@ -324,8 +324,7 @@ log_out(struct request *r, void *state, struct err *e)
 	    session_end(l->store, token, n, &found, request_deadline(r), e) < 0)
 		return -1;
 	if (!found) /* it was remembered, and had been ended since */
-		return bearer_refuse(e, ERR_KEY, CAUSE_SESSION_ENDED, "fingerprint %s",
-				     who->fingerprint);
+		return bearer_refuse(e, CAUSE_SESSION_ENDED, "fingerprint %s", who->fingerprint);
 	log_info(request_id(r), "Logout: user=%s, token=fp:%s", who->id, who->fingerprint);
 	reply_header(r, "cache-control", "no-store");
 	return reply_json(r, 200, json_pack("{s:b, s:b}", "success", 1, "authenticated", 0), e);

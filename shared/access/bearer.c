@@ -16,11 +16,11 @@ struct span {
 };
 
 int
-bearer_refuse(struct err *e, enum err_kind kind, enum err_cause cause, const char *about_fmt, ...)
+bearer_refuse(struct err *e, enum err_cause cause, const char *about_fmt, ...)
 {
 	va_list ap;
 
-	(void)err_set(e, kind, "%s", "");
+	(void)err_set(e, err_cause_kind(cause), "%s", "");
 	e->cause = cause;
 	e->stage = "auth";
 	va_start(ap, about_fmt);
@@ -257,11 +257,11 @@ refuse_scheme(struct err *e, struct span whole)
 	struct span word = first_word(whole);
 
 	if (!whole.n)
-		return bearer_refuse(e, ERR_BEARER, CAUSE_WRONG_SCHEME, " (it is empty)");
+		return bearer_refuse(e, CAUSE_WRONG_SCHEME, " (it is empty)");
 	if (!is_scheme(word, whole))
-		return bearer_refuse(e, ERR_BEARER, CAUSE_WRONG_SCHEME, "%s", "");
-	return bearer_refuse(e, ERR_BEARER, CAUSE_WRONG_SCHEME, " (it starts with '%.*s')",
-			     (int)word.n, word.p);
+		return bearer_refuse(e, CAUSE_WRONG_SCHEME, "%s", "");
+	return bearer_refuse(e, CAUSE_WRONG_SCHEME, " (it starts with '%.*s')", (int)word.n,
+			     word.p);
 }
 
 static int
@@ -271,15 +271,15 @@ judge_token(struct span s, struct err *e)
 	const char *what;
 
 	if (span_is(word, "Bearer") || span_is(word, "Bearer:"))
-		return bearer_refuse(e, ERR_KEY, CAUSE_DOUBLE_BEARER, "%s", "");
+		return bearer_refuse(e, CAUSE_DOUBLE_BEARER, "%s", "");
 	if (is_unexpanded(s, &name)) {
 		bool show = is_identifier(name) && is_showable(name);
 
-		return bearer_refuse(e, ERR_KEY, CAUSE_UNEXPANDED, show ? " (%.*s)" : "%.*s",
+		return bearer_refuse(e, CAUSE_UNEXPANDED, show ? " (%.*s)" : "%.*s",
 				     show ? (int)name.n : 0, name.p);
 	}
 	if ((what = defect(s)))
-		return bearer_refuse(e, ERR_KEY, CAUSE_MALFORMED, "%s", what);
+		return bearer_refuse(e, CAUSE_MALFORMED, "%s", what);
 	return 0;
 }
 
@@ -291,7 +291,7 @@ bearer_token(const char *authorization, const char *query, const char **token, s
 	bool bearer;
 
 	if (!authorization)
-		return bearer_refuse(e, ERR_BEARER,
+		return bearer_refuse(e,
 				     query_has_key(query) ? CAUSE_IN_QUERY_ONLY
 							  : CAUSE_HEADER_ABSENT,
 				     "%s", "");
@@ -299,12 +299,12 @@ bearer_token(const char *authorization, const char *query, const char **token, s
 	word = first_word(whole);
 	bearer = span_is(word, "Bearer");
 	if (is_several(whole, bearer))
-		return bearer_refuse(e, ERR_BEARER, CAUSE_MULTIPLE_VALUES, "%s", "");
+		return bearer_refuse(e, CAUSE_MULTIPLE_VALUES, "%s", "");
 	if (!bearer)
 		return refuse_scheme(e, whole);
 	s = trim((struct span){ word.p + word.n, whole.n - word.n });
 	if (!s.n)
-		return bearer_refuse(e, ERR_BEARER, CAUSE_EMPTY_TOKEN, "%s", "");
+		return bearer_refuse(e, CAUSE_EMPTY_TOKEN, "%s", "");
 	if (judge_token(s, e) < 0)
 		return -1;
 	*token = s.p;

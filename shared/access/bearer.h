@@ -21,8 +21,8 @@
 int bearer_token(const char *authorization, const char *query, const char **token, size_t *n,
 		 struct err *e);
 
-/* A 401: kind, cause and the fact of this occurrence, stage "auth".  -1. */
-int bearer_refuse(struct err *e, enum err_kind kind, enum err_cause cause, const char *about_fmt,
-		  ...) __attribute__((format(printf, 4, 5)));
+/* A 401: cause and the fact of this occurrence, stage "auth".  -1. */
+int bearer_refuse(struct err *e, enum err_cause cause, const char *about_fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #endif

@@ -293,8 +293,7 @@ refuse_expired(struct err *e, const struct principal *who)
 
 	if (gmtime_r(&at, &tm))
 		(void)strftime(text, sizeof(text), " on %Y-%m-%dT%H:%M:%SZ", &tm);
-	return bearer_refuse(e, ERR_KEY,
-			     who->kind == BY_SESSION ? CAUSE_SESSION_EXPIRED : CAUSE_KEY_EXPIRED,
+	return bearer_refuse(e, who->kind == BY_SESSION ? CAUSE_SESSION_EXPIRED : CAUSE_KEY_EXPIRED,
 			     "%s", text);
 }
 
@@ -334,13 +333,12 @@ authenticate(struct authenticator *a, const char *authorization, const char *que
 		return -1;
 	}
 	if (session_is(token, n) && (!v.found || v.revoked_ms))
-		return bearer_refuse(e, ERR_KEY, CAUSE_SESSION_ENDED, "fingerprint %s",
-				     v.who.fingerprint);
+		return bearer_refuse(e, CAUSE_SESSION_ENDED, "fingerprint %s", v.who.fingerprint);
 	if (!v.found)
-		return bearer_refuse(e, ERR_KEY, CAUSE_UNKNOWN, "%zu characters, fingerprint %s", n,
+		return bearer_refuse(e, CAUSE_UNKNOWN, "%zu characters, fingerprint %s", n,
 				     v.who.fingerprint);
 	if (v.revoked_ms)
-		return bearer_refuse(e, ERR_KEY, CAUSE_REVOKED, "%s", "");
+		return bearer_refuse(e, CAUSE_REVOKED, "%s", "");
 	if (v.who.expires_ms && v.who.expires_ms <= clock_wall_ms())
 		return refuse_expired(e, &v.who);
 	if (judge_scope(&v.who, scope, e) < 0)

@@ -298,57 +298,58 @@ X(ERR_FETCH_FAILED, 502, "upstream_error", "result_fetch_failed", PARTY_PROVIDER
   "图片已在供应商处生成：再次请求之前请查看供应商后台。", NULL)
 
 /*
- * Why a 401 is one: cause, its name on the wire, what arrived (en, zh), what to do (en, zh), how sure.
+ * Why a 401 is one: cause, which error's it is, its name on the wire, what arrived (en, zh), what to do
+ * (en, zh), how sure.
  * {about} is the fact of this occurrence.
  */
 #define ERR_CAUSES(X) \
-X(CAUSE_HEADER_ABSENT, "header_absent", \
+X(CAUSE_HEADER_ABSENT, ERR_BEARER, "header_absent", \
   "no Authorization header arrived.", "没有收到 Authorization 请求头。", \
   "Send 'Authorization: Bearer YOUR_KEY'. With the Python SDK: client._client.post() sends no key; use " \
   "client.post() or pass headers={'Authorization': f'Bearer {key}'}. Behind Apache: set CGIPassAuth On.", \
   "请发送“Authorization: Bearer 您的密钥”。Python SDK 中 client._client.post() 不会附带密钥；请用 " \
   "client.post()，或传入 headers={'Authorization': f'Bearer {key}'}。若使用 Apache：请设置 CGIPassAuth On。", "likely") \
-X(CAUSE_WRONG_SCHEME, "wrong_scheme", \
+X(CAUSE_WRONG_SCHEME, ERR_BEARER, "wrong_scheme", \
   "the Authorization header does not start with 'Bearer'{about}.", \
   "Authorization 请求头不是以“Bearer”开头{about}。", \
   "Send 'Authorization: Bearer YOUR_KEY'.", "请发送“Authorization: Bearer 您的密钥”。", "certain") \
-X(CAUSE_EMPTY_TOKEN, "empty_token", \
+X(CAUSE_EMPTY_TOKEN, ERR_BEARER, "empty_token", \
   "the Authorization header says Bearer, but no token follows.", \
   "Authorization 请求头中的 Bearer 之后没有令牌。", \
   "The variable that should hold the key is probably empty where the client runs.", \
   "客户端运行环境中存放密钥的变量可能为空。", "likely") \
-X(CAUSE_MULTIPLE_VALUES, "multiple_values", \
+X(CAUSE_MULTIPLE_VALUES, ERR_BEARER, "multiple_values", \
   "more than one Authorization value arrived.", "收到了多个 Authorization 值。", \
   "Send one Authorization header; a proxy on the way may be adding its own.", \
   "只发送一个 Authorization 请求头；途中的代理可能另加了一个。", "certain") \
-X(CAUSE_IN_QUERY_ONLY, "in_query_only", \
+X(CAUSE_IN_QUERY_ONLY, ERR_BEARER, "in_query_only", \
   "a key stands in the query string, where it is not read.", "密钥写在了查询字符串中，不会被读取。", \
   "Send it as 'Authorization: Bearer YOUR_KEY', and replace that key: URLs end up in logs.", \
   "请以“Authorization: Bearer 您的密钥”发送，并更换该密钥：URL 会被记入日志。", "certain") \
-X(CAUSE_DOUBLE_BEARER, "double_bearer", \
+X(CAUSE_DOUBLE_BEARER, ERR_KEY, "double_bearer", \
   "the word Bearer stands twice.", "“Bearer”重复出现。", \
   "Give the client the bare key: it adds 'Bearer' itself.", "请只提供密钥本身：客户端会自动添加“Bearer”。", "certain") \
-X(CAUSE_UNEXPANDED, "unexpanded_variable", \
+X(CAUSE_UNEXPANDED, ERR_KEY, "unexpanded_variable", \
   "the token is the name of a variable{about}, not its value.", "令牌是变量名{about}，而不是它的值。", \
   "The variable was not expanded: use double quotes in the shell, or set it where the client runs.", \
   "变量未展开：请在 shell 中使用双引号，或在客户端运行环境中设置该变量。", "certain") \
-X(CAUSE_MALFORMED, "malformed_token", \
+X(CAUSE_MALFORMED, ERR_KEY, "malformed_token", \
   "the token holds {about}.", "令牌中含有{about}。", \
   "Copy the key again, without quotes or white space inside.", "请重新复制密钥，不要带引号或空白。", "certain") \
-X(CAUSE_UNKNOWN, "unknown_key", \
+X(CAUSE_UNKNOWN, ERR_KEY, "unknown_key", \
   "no such key here ({about}).", "这里没有这个密钥（{about}）。", \
   "Check that the key belongs to this installation; the operator makes one with 'easel keys create'.", \
   "请确认密钥属于本服务；管理员可用“easel keys create”创建。", "possible") \
-X(CAUSE_REVOKED, "revoked", \
+X(CAUSE_REVOKED, ERR_KEY, "revoked", \
   "this key was revoked.", "该密钥已被吊销。", \
   "Ask the operator for a new key.", "请向管理员申请新的密钥。", "certain") \
-X(CAUSE_KEY_EXPIRED, "expired", \
+X(CAUSE_KEY_EXPIRED, ERR_KEY, "expired", \
   "this key has expired{about}.", "该密钥已过期{about}。", \
   "Ask the operator for a new key.", "请向管理员申请新的密钥。", "certain") \
-X(CAUSE_SESSION_EXPIRED, "session_expired", \
+X(CAUSE_SESSION_EXPIRED, ERR_KEY, "session_expired", \
   "this login session has expired{about}.", "该登录会话已过期{about}。", \
   "Log in again: POST /login.", "请重新登录：POST /login。", "certain") \
-X(CAUSE_SESSION_ENDED, "session_ended", \
+X(CAUSE_SESSION_ENDED, ERR_KEY, "session_ended", \
   "there is no such login session any more ({about}).", "该登录会话已不存在（{about}）。", \
   "Log in again: POST /login. A session ends with its time, a logout, or a change of its user by the operator.", \
   "请重新登录：POST /login。会话会因到期、登出或管理员更改用户而结束。", "likely")

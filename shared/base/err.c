@@ -14,10 +14,11 @@ static const struct err_row rows[ERR__MAX] = {
 };
 
 static const struct cause_row {
+	enum err_kind kind;
 	const char *name, *en, *zh, *hint_en, *hint_zh, *confidence;
 } causes[CAUSE__MAX] = {
-#define X(cause, name, en, zh, hint_en, hint_zh, confidence) \
-	[cause] = { name, en, zh, hint_en, hint_zh, confidence },
+#define X(cause, kind, name, en, zh, hint_en, hint_zh, confidence) \
+	[cause] = { kind, name, en, zh, hint_en, hint_zh, confidence },
 	ERR_CAUSES(X)
 #undef X
 };
@@ -118,6 +119,12 @@ bool
 err_retry(const struct err *e)
 {
 	return rows[e->kind].retry && !e->may_have_been_billed;
+}
+
+enum err_kind
+err_cause_kind(enum err_cause cause)
+{
+	return causes[cause].kind;
 }
 
 const char *

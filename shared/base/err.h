@@ -81,6 +81,7 @@ const char *err_code(const struct err *e);
 const char *err_party(const struct err *e); /* "client", "provider-credential", … */
 bool err_retry(const struct err *e);        /* false: the answer says x-should-retry: false */
 const char *err_cause(const struct err *e); /* NULL when there is none */
+enum err_kind err_cause_kind(enum err_cause cause);
 
 /*
  * The message and the hint ("" when there is none) for a person, cut to `size` at a character.  Valid UTF-8, whatever

@@ -25,7 +25,7 @@ def catalogue():
 
 def causes():
     with open(f"{ROOT}/shared/base/catalogue.h", encoding="utf-8") as f:
-        return re.findall(r'^X\(CAUSE_\w+, "(\w+)"', f.read(), re.M)
+        return re.findall(r'^X\(CAUSE_\w+, ERR_\w+, "(\w+)"', f.read(), re.M)
 
 
 def read_all(*patterns):
@@ -78,6 +78,16 @@ def test_each_code_can_be_explained(code):
     assert row["message"]["en"] and re.search(r"[\u4e00-\u9fff]", row["message"]["zh"])
     text = explain(code)
     assert code in text and str(status) in text
+
+
+def test_a_cause_is_explained_where_it_is_one():
+    missing = json.loads(explain("missing_bearer_token", "--json"))["causes"]
+    invalid = json.loads(explain("invalid_api_key", "--json"))["causes"]
+    assert set(missing) == {"header_absent", "wrong_scheme", "empty_token", "multiple_values", "in_query_only"}
+    assert sorted(missing + invalid) == sorted(causes())
+    page = explain("--markdown") + explain("missing_bearer_token") + explain("invalid_api_key")
+    assert "{about}" not in page and "(<about>)" in page
+    assert "f'Bearer {key}'" in page, "what is no place is left as it is"
 
 
 def test_the_page_of_errors_has_each_code_once():
