@@ -6,8 +6,9 @@
 
 #include "base/num.h"
 #include "base/utf8.h"
+#include "config/nearest.h"
 
-/* Every endpoint there is, whichever program serves it: to tell people what they meant. */
+/* Every endpoint that is served, by whichever program: to tell people what they meant. */
 static const struct endpoint {
 	const char *path, *methods, *what;
 } menu[] = {
@@ -21,8 +22,6 @@ static const struct endpoint {
 	{ "/v1/tasks", "GET, POST", "tasks" },
 	{ "/v1/tasks/*/events", "GET", "a task's way" },
 	{ "/v1/tasks/*", "GET, DELETE", "one task" },
-	{ "/v1/requests", "GET", "your requests" },
-	{ "/v1/requests/*", "GET", "one request" },
 	{ "/login", "GET, POST, DELETE", "login" },
 	{ "/generate", "POST", "creates a task" },
 	{ "/task_status/*", "GET", "a task's state" },
@@ -173,55 +172,29 @@ path_matches(const char *path, const char *route, char rest[PATH_BYTES])
 	return true;
 }
 
-/* Levenshtein's distance, no further than it matters. */
-static unsigned
-distance(const char *a, const char *b)
-{
-	unsigned row[64];
-	size_t n = strlen(b);
-
-	if (n >= 64 || strlen(a) >= 64)
-		return 99;
-	for (unsigned j = 0; j <= n; j++)
-		row[j] = j;
-	for (unsigned i = 1; *a; a++, i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= n; j++) {
-			unsigned up = row[j], best = diagonal + (*a != b[j - 1]);
-
-			if (up + 1 < best)
-				best = up + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			diagonal = up;
-			row[j] = best;
-		}
-	}
-	return row[n];
-}
-
 static bool
 is_exact(const struct endpoint *m)
 {
 	return m->path[strlen(m->path) - 1] != '*';
 }
 
+/* The endpoint that is at most two letters away. */
 static const struct endpoint *
-nearest(const char *path)
+nearest_endpoint(const char *path)
 {
+	struct nearest n = { .distance = 3 };
 	const struct endpoint *best = NULL;
-	unsigned best_distance = 3;
 
 	for (size_t i = 0; i < MENU; i++) {
 		bool v1 = !strncmp(menu[i].path, "/v1/", 4);
-		unsigned d = distance(v1 ? core(path) : path, menu[i].path + (v1 ? 3 : 0));
+		const char *before = n.best;
 
-		if (is_exact(&menu[i]) && d < best_distance) {
+		if (!is_exact(&menu[i]))
+			continue;
+		n.name = v1 ? core(path) : path;
+		nearest_try(&n, menu[i].path + (v1 ? 3 : 0));
+		if (n.best != before)
 			best = &menu[i];
-			best_distance = d;
-		}
 	}
 	return best;
 }
@@ -310,7 +283,7 @@ path_explain(const char *method, const char *path, char *allow, size_t allow_siz
 		return not_found(e, method, path,
 				 "It looks as if the base URL already held an endpoint.", hint);
 	}
-	meant = nearest(trimmed);
+	meant = nearest_endpoint(trimmed);
 	if (meant) {
 		(void)snprintf(hint, sizeof(hint), "Did you mean %s %s (%s)?", meant->methods,
 			       meant->path, meant->what);

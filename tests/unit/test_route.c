@@ -126,6 +126,10 @@ a_wrong_path_is_told_what_was_meant(void **state)
 		{ "GET", "/model", ERR_ENDPOINT, "/v1/models" },
 		{ "GET", "/v1/..;/x", ERR_ENDPOINT, "" },
 		{ "GET", "/nothing/like/it", ERR_ENDPOINT, "GET /v1/models" },
+		/* Served one day: nothing recommends it before. */
+		{ "GET", "/v1/requests", ERR_ENDPOINT, "POST /v1/images/generations makes" },
+		{ "GET", "/v1/request", ERR_ENDPOINT, "POST /v1/images/generations makes" },
+		{ "POST", "/v1/requests/req_1", ERR_ENDPOINT, "POST /v1/images/generations makes" },
 	};
 
 	(void)state;
