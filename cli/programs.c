@@ -8,12 +8,6 @@
 
 #include "listen.h"
 
-/* In the order in which they start: what "ready" waits for comes first. */
-const char *const program_names[NPROGRAMS] = { "health",       "fallback", "images-generations",
-					       "images-edits", "images",   "chat-completions",
-					       "models",       "login",    "task-create",
-					       "task-status",  "requests", "task-worker" };
-
 /* What a program may see of our environment: no secret has a reason to be in any of these. */
 static const char *const passed_on[] = { "PATH",          "HOME",         "LANG",
 					 "LC_ALL",        "TZ",           "SSL_CERT_FILE",

@@ -9,10 +9,7 @@
 #include "config/config.h"
 #include "state.h"
 
-#define NPROGRAMS        12
 #define PROGRAM_NAME_MAX 24 /* bytes of the longest name */
-
-extern const char *const program_names[NPROGRAMS];
 
 /* Has it a listening socket, and a place in the web server's configuration?  task-worker has none. */
 bool program_listens(size_t i);

@@ -65,6 +65,13 @@ struct model_conf {
 };
 
 /* [process] and its [process.NAME] overrides, already merged. */
+/*
+ * Every program, which [process.NAME] can be about and `easel serve` starts where it is there, in the
+ * order in which they start: what "ready" waits for comes first.
+ */
+#define NPROGRAMS 12
+extern const char *const program_names[NPROGRAMS];
+
 #define PROCESS_WORKERS_MAX 64 /* of one program */
 
 struct process_conf {

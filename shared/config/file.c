@@ -165,8 +165,8 @@ unknown_program(struct loader *l, const struct toml_entry *e)
 {
 	struct nearest n = nearest_to(e->path[1]);
 
-	for (size_t i = 0; programs[i]; i++)
-		nearest_try(&n, programs[i]);
+	for (size_t i = 0; i < NPROGRAMS; i++)
+		nearest_try(&n, program_names[i]);
 	unknown(l, e, n.best, "[process.%s]: there is no program of that name", e->path[1]);
 }
 
@@ -217,8 +217,8 @@ named_table(struct loader *l, const struct toml_entry *e, const struct section *
 		return NULL;
 	}
 	if (s->kind == SECTION_PROGRAM) {
-		for (size_t i = 0; programs[i]; i++)
-			if (!strcmp(programs[i], e->path[1]))
+		for (size_t i = 0; i < NPROGRAMS; i++)
+			if (!strcmp(program_names[i], e->path[1]))
 				return table_new(l, s, e->path[1],
 						 arena_printf(&l->rest->arena, "%s:%u", l->c->file,
 							      e->line));

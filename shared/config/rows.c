@@ -31,19 +31,10 @@ static const char *const dialect_words[] = { "openai",  "modelscope", "grok",
 static const char *const type_words[] = { "image", "chat", NULL };
 static const char *const via_words[] = { "images", "chat", NULL };
 
-const char *const programs[] = { "images-generations",
-				 "images-edits",
-				 "images",
-				 "chat-completions",
-				 "models",
-				 "login",
-				 "task-create",
-				 "task-status",
-				 "requests",
-				 "health",
-				 "fallback",
-				 "task-worker",
-				 NULL };
+const char *const program_names[NPROGRAMS] = { "health",       "fallback", "images-generations",
+					       "images-edits", "images",   "chat-completions",
+					       "models",       "login",    "task-create",
+					       "task-status",  "requests", "task-worker" };
 
 /* clang-format off */
 const struct dialect_row dialects[DIALECT__MAX] = {

@@ -65,9 +65,6 @@ struct dialect_row {
 };
 extern const struct dialect_row dialects[DIALECT__MAX];
 
-/* The programs that [process.NAME] can be about; NULL at the end. */
-extern const char *const programs[];
-
 extern const struct profile profiles[]; /* NULL name at the end */
 
 /* The variables that other tools set, for the reference page; NULL name at the end. */

@@ -274,8 +274,8 @@ config_reference_markdown(FILE *out)
 		(void)fprintf(out, "\n## [%s%s]\n\n%s\n", sec->name, titles[sec->kind], sec->help);
 		if (sec->kind == SECTION_PROGRAM) {
 			(void)fputs("\nNAME is one of: ", out);
-			for (size_t i = 0; programs[i]; i++)
-				(void)fprintf(out, "%s%s", i ? ", " : "", programs[i]);
+			for (size_t i = 0; i < NPROGRAMS; i++)
+				(void)fprintf(out, "%s%s", i ? ", " : "", program_names[i]);
 			(void)fputs(".\n", out);
 			continue;
 		}
