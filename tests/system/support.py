@@ -415,6 +415,20 @@ def expect_error(answer, status, code, param=None, party=None, stage=None, bille
     return error
 
 
+def expect_one_name(url, path):
+    """The picture at that path is there by the name that was handed out, its letters encoded or its slashes doubled."""
+    name = path.removeprefix("/files/")
+    for same in (path, "/" + path, "/files//" + name, f"/files/%{ord(name[0]):02x}{name[1:]}", path + "?v=/../1"):
+        assert request(url, "GET", same).status == 200, same
+    for dotted in ("/v1/.." + path, "/." + path, "/files/./" + name, "/files/%2e/" + name, "/files/x/%2E%2e/" + name,
+                   "/files/.%2e" + path, "/v1/..%2Ffiles/" + name, "/v1%2f.." + path, "/files/../files//" + name):
+        for method in ("GET", "HEAD"):
+            answer = request(url, method, dotted)
+            assert answer.status == 400, f"{dotted}: {answer}"
+        expect_error(request(url, "GET", dotted), 400, "bad_path")
+    expect_error(request(url, "GET", "/files%2F" + name), 401, "missing_bearer_token")
+
+
 # ---- the provider ----
 
 SIM_KEY = "sk-sim-0123456789abcdefghij"

@@ -19,8 +19,8 @@ import pytest
 
 from shell import ANYWHERE, SHELL_CONFIG, run_shell_test, shell_env, shell_key
 from sse import Stream
-from support import (BUILD, EASEL, ROOT, SLOW, Easel, alive, descendants, expect_error, merge, raw, request,
-                     sim_config, wait_until)
+from support import (BUILD, EASEL, ROOT, SLOW, Easel, alive, descendants, expect_error, expect_one_name, merge, raw,
+                     request, sim_config, wait_until)
 
 MODULES = "/usr/lib/apache2/modules"
 USER = "www-data"
@@ -213,6 +213,7 @@ def test_pictures_are_files(site):
     assert site.request("HEAD", path, key=False).header("content-length") == str(len(whole.body))
     part = site.get(path, headers={"Range": "bytes=1-3"}, key=False)
     assert part.status == 206 and part.body == b"PNG", part
+    expect_one_name(site.url, path)
 
 
 @pytest.mark.parametrize("method, path", [

@@ -12,7 +12,8 @@ import pytest
 
 from shell import ANYWHERE, SHELL_CONFIG, SLOW_FAULT, run_shell_test, shell_env, shell_key
 from sse import Stream
-from support import BUILD, SLOW, Easel, alive, children, expect_error, merge, raw, request, sim_config, wait_until
+from support import (BUILD, SLOW, Easel, alive, children, expect_error, expect_one_name, merge, raw, request,
+                     sim_config, wait_until)
 
 HANDLERS = os.path.join(BUILD, "handlers")
 
@@ -244,6 +245,11 @@ def test_a_large_body_and_a_large_answer(site):
     assert answer.status == 200, answer
     answer = site.post("/v1/images/generations", b'{"prompt":"' + b"a" * 33_600_000 + b'"}')
     expect_error(answer, 413, "body_too_large")
+
+
+def test_a_stored_picture_has_one_name(site):
+    answer = site.generate(model="gpt-image-1", response_format="url")
+    expect_one_name(site.url, answer.json["data"][0]["url"].removeprefix(site.url))
 
 
 def test_many_at_once(site):

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from sim.pictures import png, serial_of
-from support import DALLE, GPT, RELAYS, SIM_KEY, Watch, expect_error, merge, request, sim_config
+from support import DALLE, GPT, RELAYS, SIM_KEY, Watch, expect_error, expect_one_name, merge, request, sim_config
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +268,10 @@ def test_a_stored_picture_can_be_read_by_anyone_and_listed_by_no_one(easel):
     for method in ("POST", "PUT", "DELETE"):
         assert 400 <= request(easel.url, method, path).status < 500
     assert request(easel.url, "GET", path).status == 200
+
+
+def test_a_stored_picture_has_one_name(easel):
+    expect_one_name(easel.url, easel.generate(response_format="url").json["data"][0]["url"].removeprefix(easel.url))
 
 
 def test_public_url_is_what_urls_begin_with(start_easel, sim):
