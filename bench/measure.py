@@ -11,11 +11,6 @@ from stack import PROGRAMS, WAIT_MS
 PATH = "/v1/images/generations"
 
 
-def percentile(values, share):
-    values = sorted(values)
-    return values[min(len(values) - 1, int(len(values) * share))]
-
-
 def median(values):
     values = sorted(v for v in values if v is not None)
     if not values:

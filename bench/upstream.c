@@ -40,7 +40,7 @@
 struct conn {
 	int fd;
 	SSL *ssl;
-	bool listening, handshaken, close_after, waiting;
+	bool listening, close_after, waiting;
 	size_t head_len, body_left, sent;
 	bool in_body, sending;
 	int64_t due_us;

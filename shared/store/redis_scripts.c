@@ -214,10 +214,6 @@ static const char usage_prelude[] =
 	" end\n"
 	"end\n";
 
-static const char usage_add[] =
-	"use()\n"
-	"return 1\n";
-
 static const char usage_sum[] =
 	/* 0 key, 1 model, 2 day; since, until */
 	"local sums, names, out = {}, {}, {}\n"
@@ -240,7 +236,7 @@ static const char usage_sum[] =
 	"return out\n";
 
 static const char picture_add[] =
-	/* as usage_add, day "": nothing was used; id, owner, created, bytes, pairs */
+	/* day, key, model, requests, pictures, price, day "": nothing was used; id, owner, created, bytes, pairs */
 	"local id = ARGV[7]\n"
 	"local k = P .. 'picture:' .. id\n"
 	"if call('EXISTS', k) == 1 then return 0 end\n"
@@ -307,7 +303,6 @@ static const struct {
 	[SCRIPT_SESSION_GET] = { NULL, NULL, session_get },
 	[SCRIPT_SESSION_REVOKE] = { NULL, NULL, session_revoke },
 	[SCRIPT_LOCKOUT_FAIL] = { NULL, NULL, lockout_fail },
-	[SCRIPT_USAGE_ADD] = { usage_prelude, NULL, usage_add },
 	[SCRIPT_USAGE_SUM] = { NULL, NULL, usage_sum },
 	[SCRIPT_PICTURE_ADD] = { usage_prelude, NULL, picture_add },
 	[SCRIPT_PICTURE_DELETE] = { picture_prelude, NULL, picture_delete },

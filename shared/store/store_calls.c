@@ -278,25 +278,11 @@ store_lockout_clear(struct store *s, const char *subject, const struct deadline 
 }
 
 int
-store_usage_add(struct store *s, const struct usage_record *u, const struct deadline *d,
-		struct err *e)
-{
-	return s->driver->usage->usage_add(s, u, d, e);
-}
-
-int
 store_usage_sum(struct store *s, enum usage_by by, const char *since, const char *until,
 		void (*fn)(const struct usage_record *u, void *arg), void *arg,
 		const struct deadline *d, struct err *e)
 {
 	return s->driver->usage->usage_sum(s, by, since, until, fn, arg, d, e);
-}
-
-int
-store_picture_add(struct store *s, const struct picture_record *p, const struct deadline *d,
-		  struct err *e)
-{
-	return s->driver->usage->picture_add(s, p, d, e);
 }
 
 int

@@ -65,9 +65,7 @@ struct user_driver {
 };
 
 struct usage_driver {
-	STORE_FN(usage_add);
 	STORE_FN(usage_sum);
-	STORE_FN(picture_add);
 	STORE_FN(picture_add_all);
 	STORE_FN(picture_get);
 	STORE_FN(picture_delete);

@@ -4,23 +4,6 @@
 #include "store/redis_store.h"
 
 static int
-usage_add(struct store *s, const struct usage_record *u, const struct deadline *d, struct err *e)
-{
-	struct redis_args a;
-	int64_t n;
-
-	args_begin(&a, NULL);
-	a.once = true;
-	arg_text(&a, u->day);
-	arg_text(&a, u->key_id);
-	arg_text(&a, u->model);
-	arg_i64(&a, u->requests);
-	arg_i64(&a, u->pictures);
-	arg_i64(&a, u->price_micro);
-	return redis_eval_i64(s, SCRIPT_USAGE_ADD, &a, &n, d, e);
-}
-
-static int
 usage_sum(struct store *s, enum usage_by by, const char *since, const char *until,
 	  void (*fn)(const struct usage_record *u, void *arg), void *arg, const struct deadline *d,
 	  struct err *e)
@@ -54,8 +37,8 @@ usage_sum(struct store *s, enum usage_by by, const char *since, const char *unti
 /* ---- pictures ---- */
 
 static int
-picture_add_used(struct store *s, const struct picture_record *p, const struct usage_record *u,
-		 const struct deadline *d, struct err *e)
+picture_add(struct store *s, const struct picture_record *p, const struct usage_record *u,
+	    const struct deadline *d, struct err *e)
 {
 	struct redis_args a;
 	int64_t n;
@@ -76,18 +59,11 @@ picture_add_used(struct store *s, const struct picture_record *p, const struct u
 }
 
 static int
-picture_add(struct store *s, const struct picture_record *p, const struct deadline *d,
-	    struct err *e)
-{
-	return picture_add_used(s, p, &(const struct usage_record){ .day = "" }, d, e);
-}
-
-static int
 picture_add_all(struct store *s, const struct picture_entry *v, size_t n, const struct deadline *d,
 		struct err *e)
 {
 	for (size_t i = 0; i < n; i++)
-		if (picture_add_used(s, &v[i].picture, &v[i].used, d, e) < 0)
+		if (picture_add(s, &v[i].picture, &v[i].used, d, e) < 0)
 			return -1;
 	return 0;
 }
@@ -180,9 +156,7 @@ picture_prune(struct store *s, int64_t before_ms, int64_t max_bytes, size_t limi
 }
 
 const struct usage_driver redis_usage = {
-	.usage_add = usage_add,
 	.usage_sum = usage_sum,
-	.picture_add = picture_add,
 	.picture_add_all = picture_add_all,
 	.picture_get = picture_get,
 	.picture_delete = picture_delete,

@@ -19,12 +19,6 @@ usage_add_in(struct sqlite_conn *c, void *arg, struct err *e)
 	return stmt_run(c, st, e);
 }
 
-static int
-usage_add(struct store *s, const struct usage_record *u, const struct deadline *d, struct err *e)
-{
-	return pool_write(sqlite_pool(s), usage_add_in, (void *)u, d, e);
-}
-
 #define SUMS                                                                          \
 	" sum(requests), sum(pictures), sum(price_micro) FROM usage"                  \
 	" WHERE (?1 IS NULL OR day>=?1) AND (?2 IS NULL OR day<=?2) GROUP BY 1, 2, 3" \
@@ -72,13 +66,6 @@ picture_add_in(struct sqlite_conn *c, void *arg, struct err *e)
 		return -1;
 	row_bind(st, 1, &picture_fields, arg);
 	return stmt_run(c, st, e);
-}
-
-static int
-picture_add(struct store *s, const struct picture_record *p, const struct deadline *d,
-	    struct err *e)
-{
-	return pool_write(sqlite_pool(s), picture_add_in, (void *)p, d, e);
 }
 
 struct picture_entries {
@@ -256,9 +243,7 @@ picture_prune(struct store *s, int64_t before_ms, int64_t max_bytes, size_t limi
 }
 
 const struct usage_driver sqlite_usage = {
-	.usage_add = usage_add,
 	.usage_sum = usage_sum,
-	.picture_add = picture_add,
 	.picture_add_all = picture_add_all,
 	.picture_get = picture_get,
 	.picture_delete = picture_delete,

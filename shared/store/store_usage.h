@@ -15,10 +15,6 @@ struct usage_record {
 	int64_t price_micro; /* millionths of the unit that `price` is in */
 };
 
-/* Adds u's numbers to its row.  After -1 it may have been added: not to be repeated blindly. */
-int store_usage_add(struct store *s, const struct usage_record *u, const struct deadline *d,
-		    struct err *e);
-
 enum usage_by { USAGE_BY_KEY, USAGE_BY_MODEL, USAGE_BY_DAY };
 /* Summed; what it is not summed by is "".  Days from `since` to `until`, both included; NULL: no bound.
  * In the order of the name. */
@@ -42,9 +38,6 @@ struct picture_record {
 };
 void picture_record_done(struct picture_record *p);
 
-/* The same id again changes nothing. */
-int store_picture_add(struct store *s, const struct picture_record *p, const struct deadline *d,
-		      struct err *e);
 int store_picture_get(struct store *s, const char *id, struct picture_record *out, bool *found,
 		      const struct deadline *d, struct err *e);
 /* *found: there was one of that owner (NULL: anybody's), and it is gone. */
@@ -57,7 +50,7 @@ struct picture_entry {
 	struct usage_record used;
 };
 /*
- * Adds them in order, in SQLite all or none.  What is used counts when its picture is new, and with it or
+ * Adds them in order, in SQLite all or none; an id that is there already changes nothing.  What is used counts when its picture is new, and with it or
  * not at all: after -1 it may be done again.
  */
 int store_picture_add_all(struct store *s, const struct picture_entry *v, size_t n,

@@ -914,8 +914,12 @@ sums_by_key_model_and_day(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		OK(store_usage_add(s, &rows[i], &d, &e));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct picture_entry v = { .used = rows[i] };
+
+		(void)snprintf(v.picture.id, sizeof(v.picture.id), "p%zu", i);
+		OK(store_picture_add_all(s, &v, 1, &d, &e));
+	}
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		collected(0);
 		OK(store_usage_sum(s, cases[i].by, cases[i].since, cases[i].until, collect_sum,
@@ -934,16 +938,18 @@ collect_picture(const struct picture_record *p, void *arg)
 static void
 add_picture(int i, const char *owner, const char *prompt)
 {
-	struct picture_record p = { .created_ms = 1000 + i, .bytes = 100, .seed = -1 };
+	struct picture_entry v = { .picture = {
+					   .created_ms = 1000 + i, .bytes = 100, .seed = -1 } };
+	struct picture_record *p = &v.picture;
 
-	(void)snprintf(p.id, sizeof(p.id), "p%d", i);
-	(void)snprintf(p.owner, sizeof(p.owner), "%s", owner);
-	(void)snprintf(p.model, sizeof(p.model), "m%d", i % 2);
-	(void)snprintf(p.type, sizeof(p.type), "image/png");
-	p.prompt = (char *)prompt;
-	p.parameters = (char *)"{}";
-	OK(store_picture_add(s, &p, &d, &e));
-	OK(store_picture_add(s, &p, &d, &e));
+	(void)snprintf(p->id, sizeof(p->id), "p%d", i);
+	(void)snprintf(p->owner, sizeof(p->owner), "%s", owner);
+	(void)snprintf(p->model, sizeof(p->model), "m%d", i % 2);
+	(void)snprintf(p->type, sizeof(p->type), "image/png");
+	p->prompt = (char *)prompt;
+	p->parameters = (char *)"{}";
+	OK(store_picture_add_all(s, &v, 1, &d, &e));
+	OK(store_picture_add_all(s, &v, 1, &d, &e));
 }
 
 static void
