@@ -204,15 +204,6 @@ add_server_name(struct filling *f, const struct config *c)
 	add(f, "SERVER_NAME", f->server_name[0] ? f->server_name : "easel.invalid");
 }
 
-/* A limit for Apache, which knows no larger number; 0 there: none. */
-static int64_t
-apache_bytes(int64_t bytes)
-{
-	int64_t kb = kilobytes(bytes);
-
-	return kb < INT32_MAX ? kb * 1024 : 0;
-}
-
 static void
 add_limits(struct filling *f, const struct config *c)
 {
@@ -222,8 +213,6 @@ add_limits(struct filling *f, const struct config *c)
 	most = json && most ? (most > json ? most : json) : 0;
 	add_number(f, "JSON_KB", kilobytes(json));
 	add_number(f, "UPLOAD_KB", kilobytes(most));
-	add_number(f, "JSON_BYTES", apache_bytes(json));
-	add_number(f, "UPLOAD_BYTES", apache_bytes(most));
 }
 
 static int
