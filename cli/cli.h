@@ -14,7 +14,7 @@
 #include "config/config.h"
 #include "store/store.h"
 
-/* Exit statuses: the contract's, section 8. */
+/* Exit statuses.  The last two are for commands that ask a gateway, of which there is none yet. */
 enum {
 	CLI_OK = 0,
 	CLI_FAILED = 1,

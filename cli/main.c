@@ -69,8 +69,7 @@ help(FILE *out)
 	print_commands(out, NULL);
 	(void)fprintf(out,
 		      "\neasel COMMAND --help says more.  Exit status: 0 ok, 1 failed, 2 usage,\n"
-		      "3 configuration, 4 authentication, 5 not found, 6 provider failed,\n"
-		      "7 gateway unreachable, 8 still pending.\n");
+		      "3 configuration, 4 authentication, 5 not found, 6 provider failed.\n");
 	return CLI_OK;
 }
 
