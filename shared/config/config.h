@@ -64,7 +64,6 @@ struct model_conf {
 	double price;
 };
 
-/* [process] and its [process.NAME] overrides, already merged. */
 /*
  * Every program, which [process.NAME] can be about and `easel serve` starts where it is there, in the
  * order in which they start: what "ready" waits for comes first.
@@ -74,6 +73,7 @@ extern const char *const program_names[NPROGRAMS];
 
 #define PROCESS_WORKERS_MAX 64 /* of one program */
 
+/* [process] and its [process.NAME] overrides, already merged. */
 struct process_conf {
 	int64_t max_requests, max_age_ms, idle_exit_ms; /* 0: never */
 	int64_t workers;                                /* at most PROCESS_WORKERS_MAX */
@@ -129,7 +129,7 @@ struct config {
 	size_t nproviders;
 	struct model_conf *models; /* in the order they are shown: as configured */
 	size_t nmodels;
-	struct strings warnings; /* said at start and by `doctor`: OPENAI_MODEL is set, … */
+	struct strings warnings; /* said at start and by `config check`: OPENAI_MODEL is set, … */
 	void *rest;              /* config.c's own: origins, [process.NAME] */
 };
 

@@ -39,7 +39,7 @@ const char *const program_names[NPROGRAMS] = { "health",       "fallback", "imag
 /* clang-format off */
 const struct dialect_row dialects[DIALECT__MAX] = {
 	[DIALECT_OPENAI]     = { "openai", "https://api.openai.com/v1", "", "", "0" },
-	/* Both promise one picture at a time per account (reference: their 429 says so). */
+	/* Both promise one picture at a time per account (their 429 says so). */
 	[DIALECT_MODELSCOPE] = { "modelscope", "https://api-inference.modelscope.cn/v1", "", "", "1" },
 	[DIALECT_GROK]       = { "grok", "https://grok.com", "wss://grok.com/ws/imagine/listen",
 	                         "https://assets.grok.com", "0" },
@@ -119,7 +119,8 @@ static const struct row limits_rows[] = {
 
 static const struct row deadline_rows[] = {
 	{ "profile", K_STRING, AT(deadline.profile), .words = profile_words,
-	  .help = "a platform whose time limit, less one second, is the ceiling of all below" },
+	  .help = "a platform whose time limit, less one second, is the ceiling of each request's deadline below, "
+		  "and whose largest body that of a request's; chat_idle, task_run and grace stay as they are" },
 	{ "images_generations", K_DURATION, AT(deadline.images_generations_ms), "120s", 1, DAY,
 	  .help = "the whole of POST /v1/images/generations" },
 	{ "images_edits", K_DURATION, AT(deadline.images_edits_ms), "120s", 1, DAY,
