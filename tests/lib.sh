@@ -123,7 +123,7 @@ json_quote() {
 	printf '"%s"' "$(printf '%s' "$1" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' | tr '\n\r\t' '   ')"
 }
 
-# is_error NAME STATUS CODE [PARAM] - the answer is the contract's error object
+# is_error NAME STATUS CODE [PARAM] - the answer is an error object
 is_error() {
 	is "$1: status $2" "$2" "$status"
 	is "$1: code $3" "$3" "$(json_get code)"

@@ -1,7 +1,7 @@
 #ifndef EASEL_API_TASK_JSON_H
 #define EASEL_API_TASK_JSON_H
 /*
- * task_json - a task's record and the object that callers see (contract, section 6)
+ * task_json - a task's record and the object that callers see
  *
  * What the texts of struct task_record hold here:
  *

@@ -30,7 +30,7 @@ enum err_cause { CAUSE_NONE, ERR_CAUSES(X) CAUSE__MAX };
 
 enum err_lang { LANG_EN, LANG_ZH };
 
-/* Whose move it is: the contract's `party`. */
+/* Whose move it is: `party` in an error. */
 enum err_party {
 	PARTY_CLIENT,
 	PARTY_WEB_SERVER,

@@ -6,8 +6,8 @@
  * Text: "2026-01-02T03:04:05.678Z info images-generations Image generation: … request=req_…"; JSON:
  * one object a line with ts, level, program, msg, request.  Each line is one write(2), so lines of
  * many processes do not mix; it never blocks longer than the pipe does and never fails the caller.
- * Control characters are made harmless (utf8_clip).  Only handlers, the frame, job/ (the way of a
- * picture) and the command line log; libraries do not.  Thread-safe.
+ * Control characters are made harmless (utf8_clip).  Only handlers, the frame, api/, job/ (the way of
+ * a picture) and the command line log; libraries do not.  Thread-safe.
  */
 #include <stddef.h>
 

@@ -9,8 +9,8 @@
  * parent process, keeps its workers alive, takes requests in threads made on demand, stamps each with
  * an id and a deadline, routes, authenticates, sheds load that is too much, answers errors, writes one
  * log line a request, and retires a worker by count, age or idleness.  Started without a listening
- * socket the program answers the one CGI request in its environment.  --help and --check as the
- * contract says.
+ * socket the program answers the one CGI request in its environment.  --help prints its routes and
+ * settings; --check validates the settings and exits 0 or 78.
  */
 #include "config/config.h"
 #include "http/reply.h"

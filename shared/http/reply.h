@@ -3,7 +3,7 @@
 /*
  * reply - the answer to one request
  *
- * x-request-id, server-timing and what the contract wants on every answer are added by themselves.
+ * x-request-id, server-timing and whatever else is on every answer are added by themselves.
  * A reply can be given once; after reply_begin() errors can only end the connection.
  */
 #include <jansson.h>
@@ -49,7 +49,7 @@ void reply_failure(struct request *r, struct err *e);
 void reply_failure_with(struct request *r, struct err *e, json_t *members);
 
 /*
- * The error object of the contract, as a new reference: for streams, tasks and tests.  Bytes that are no UTF-8 are told
+ * The error object that every answer has, as a new reference: for streams, tasks and tests.  Bytes that are no UTF-8 are told
  * as '?'.  NULL: out of memory; then ERROR_PLAIN is said instead, so that nobody is left without an answer.
  */
 json_t *error_json(const struct err *e, enum err_lang lang, const char *request_id);

@@ -53,7 +53,7 @@ int64_t sse_tick_us(const struct sse *s);
 
 /*
  * An error once the stream has begun: "event: error", data {"type":"error","error":{…}}, which OpenAI's SDKs
- * raise (reference 1.7).  in_error: further members of the error, beside: of the event; both are taken
+ * raise as an APIError.  in_error: further members of the error, beside: of the event; both are taken
  * over, NULL: none.  Completes *e as the frame completes an error that is an answer; the caller returns
  * -1 with it, so that it is logged.  Nothing when the stream has not begun: then the frame answers.
  */

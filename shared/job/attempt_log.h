@@ -7,7 +7,7 @@
  */
 #include "job/image_run.h"
 
-/* The lines that people look for (contract, section 7): before the first attempt. */
+/* The lines that people look for and grep for, so they stay as they are: before the first attempt. */
 void attempt_log_start(const struct config *c, const struct image_job *job);
 /* What a driver tells on its way (struct image_call, on_note). */
 void attempt_log_note(const struct config *c, const struct image_job *job, const char *text);

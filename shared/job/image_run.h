@@ -78,7 +78,7 @@ struct image_job {
 	struct receipt receipt;
 	unsigned attempts; /* calls made to providers */
 	const char *after; /* the code of the attempt that failed last, or NULL */
-	const char *mode;  /* "http", "local", "async", later "ws" */
+	const char *mode;  /* "http", "local", "async", "ws" */
 	int64_t created;   /* when it was answered first, of one that is answered again; 0: now */
 	struct image_call call; /* call.images[0 .. nimages) are the pictures, as asked */
 	/*

@@ -3,7 +3,7 @@
 /*
  * chat_answer - finds the pictures in what a chat model answered
  *
- * In the forms that models and relays have (reference/openai-images-and-chat.md, 2.3):
+ * In the forms that models and relays have:
  *
  *	choices[].message.images[]                        OpenRouter, LiteLLM
  *	choices[].message.content                         Markdown, bare URLs, data URLs; or parts with image_url

@@ -6,7 +6,9 @@
  * One static table per dialect in provider/provider_DIALECT.c; provider_driver() is the only list of
  * them.  A driver maps the request, talks through net/, lets the pictures stream into the sinks it is
  * given, and maps whatever goes wrong to one struct err.  It never waits past the deadline, never
- * logs, never retries on its own and keeps no pointer.  Thread-safe.
+ * logs and keeps no pointer.  Whether a call is made again is job/'s to decide: by itself a driver
+ * repeats only what cannot buy (asking after work that was accepted, fetching what came of it, a call
+ * that was refused because its login had expired).  Thread-safe.
  */
 #include "base/deadline.h"
 #include "base/err.h"

@@ -390,7 +390,7 @@ REQUEST_ID = r"^req_[0-9a-hjkmnp-tv-z]{26}$"
 
 
 def expect_error(answer, status, code, param=None, party=None, stage=None, billed=False):
-    """The answer is the contract's error object with these members.  Answers the object."""
+    """The answer is an error object with these members.  Answers the object."""
     assert answer.status == status, answer
     assert answer.header("content-type").startswith("application/json"), answer
     error = answer.error

@@ -383,7 +383,7 @@ def test_an_explicit_ratio_wins(easel, watch):
     assert answer.header("x-easel-params").startswith("size=dropped")
 
 
-# ---- seed 000: the same token, one door open, the other shut ----
+# ---- the same token, one door open, the other shut ----
 
 def test_one_switch_decides_the_door_and_answer_and_log_say_which(easel, by_http, sim, watch):
     shut = {"fault": "html403", "on": "conversation"}

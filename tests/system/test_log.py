@@ -1,4 +1,4 @@
-"""The log: the contract's lines, each with its request; prompts as the operator wants; no secrets."""
+"""The log: the lines that people grep for, each with its request; prompts as the operator wants; no secrets."""
 import json
 import re
 

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 static void
-without_anything_the_defaults_are_the_contracts(void **state)
+without_anything_the_defaults_hold(void **state)
 {
 	char var[96];
 
@@ -542,7 +542,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_profile_is_a_ceiling_and_never_a_floor),
-		TEST(without_anything_the_defaults_are_the_contracts),
+		TEST(without_anything_the_defaults_hold),
 		TEST(without_a_provider_there_is_the_preview),
 		TEST(every_table_of_the_file_is_read),
 		TEST(inline_and_dotted_tables_are_the_same_tables),

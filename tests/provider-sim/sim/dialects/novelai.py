@@ -28,7 +28,7 @@ BOOLEANS = ("qualityToggle", "sm", "sm_dyn", "autoSmea", "dynamic_thresholding",
 PIXELS_MAX = 3_145_728
 PREVIEWS = 3
 
-# Access keys of e-mail and password; they were computed by another program (reference, test vectors).
+# Access keys of e-mail and password; they were computed by another program, not by Easel.
 ACCOUNTS = {
     "vtQmbCKY3JMbibT54ctxmAaAL-nZOK5BLVMSmF4M75yasKIKKPconLnx_L0ybh3P": "xxxx@yyyy.zzz",        # hogehero
     "MJHRm_FkFBi8S-Ld8VFwX9IxrgsfiyNZBj_-KwnVag6arJ_oofQpBIho43MlnAcW": "user@example.com",     # password123
