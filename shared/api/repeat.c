@@ -73,14 +73,14 @@ hash_all(struct repeat *p, EVP_MD_CTX *ctx, struct err *e)
 {
 	AUTO_FREE char *text = json_text_sorted(p->body);
 	AUTO_FREE char *piece = p->rq && p->rq->nsources ? malloc(PIECE_BYTES) : NULL;
-	const char *path = request_path(p->r);
+	const char *route = request_route(p->r);
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	(void)pthread_once(&once, sha256_fetch);
 	if (!text || (p->rq && p->rq->nsources && !piece) ||
 	    EVP_DigestInit_ex(ctx, sha256, NULL) != 1)
 		return err_set(e, ERR_INTERNAL, "out of memory");
-	(void)EVP_DigestUpdate(ctx, path, strlen(path) + 1);
+	(void)EVP_DigestUpdate(ctx, route, strlen(route) + 1);
 	(void)EVP_DigestUpdate(ctx, text, strlen(text) + 1);
 	for (unsigned i = 0; p->rq && i < p->rq->nsources; i++)
 		if (hash_source(ctx, &p->rq->sources[i], piece, e) < 0)

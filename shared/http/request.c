@@ -27,9 +27,9 @@ request_method(const struct request *r)
 }
 
 const char *
-request_path(const struct request *r)
+request_route(const struct request *r)
 {
-	return r->path ? r->path : "";
+	return r->route->path;
 }
 
 const char *

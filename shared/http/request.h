@@ -20,8 +20,8 @@ struct store;
 
 const char *request_id(const struct request *r);     /* "req_…" */
 const char *request_method(const struct request *r); /* "POST" */
-/* The normalised path that was routed: slashes collapsed, "/v1" in front. */
-const char *request_path(const struct request *r);
+/* The path of the route that it took, by whichever of its names: "/v1/images/generations". */
+const char *request_route(const struct request *r);
 /* What stood where the route's path says "*", percent-decoded once; "" when nothing does. */
 const char *request_rest(const struct request *r);
 /* A header by its CGI name ("HTTP_PREFER", "CONTENT_TYPE"), or NULL. */

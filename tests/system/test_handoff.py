@@ -133,6 +133,15 @@ def test_a_stream_that_has_begun_ends_with_the_task(easel, sim, start_easel):
 
 # ---- Idempotency-Key ----
 
+RETRY = {"x-stainless-retry-count": "1"}
+
+
+def leave(easel, seconds, **members):
+    """A client that gives up after so long."""
+    with pytest.raises(TimeoutError):
+        easel.generate(timeout=seconds / SLOW, **members)
+
+
 def test_the_same_key_and_body_give_the_first_answer_again(easel, sim):
     watch, headers = Watch(sim), {"Idempotency-Key": "k-replay"}
     first = easel.generate(headers=headers, seed=1)
@@ -148,6 +157,16 @@ def test_another_body_or_route_is_a_mismatch(easel):
     headers = {"Idempotency-Key": "k-mismatch"}
     assert easel.generate(headers=headers).status == 200
     expect_error(easel.generate(headers=headers, prompt="a bear"), 422, "idempotency_mismatch", "Idempotency-Key")
+
+
+@pytest.mark.parametrize("how", ["key", "retry"])
+def test_the_same_route_by_another_of_its_names_is_the_same_request(easel, sim, how):
+    watch, members = Watch(sim), {"model": MODEL, "prompt": f"names {how}"}
+    headers = {"Idempotency-Key": "k-names"} if how == "key" else {}
+    leave(easel, 1.2, headers=headers, path="/images/generations", **members)
+    answer = easel.generate(headers={**headers, **RETRY}, **members)
+    assert answer.status == 200 and answer.header("idempotent-replayed") == "true", answer
+    assert watch.one()
 
 
 def test_a_key_is_its_owners_alone(easel, sim):
@@ -231,15 +250,6 @@ def test_chat_is_replayed_too(easel, sim):
 
 
 # ---- an SDK that tries again ----
-
-RETRY = {"x-stainless-retry-count": "1"}
-
-
-def leave(easel, seconds, **members):
-    """A client that gives up after so long."""
-    with pytest.raises(TimeoutError):
-        easel.generate(timeout=seconds / SLOW, **members)
-
 
 @pytest.mark.parametrize("seconds", [0.4, 1.2])
 def test_a_retry_joins_what_its_client_has_left(easel, sim, seconds):
