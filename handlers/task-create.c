@@ -47,7 +47,7 @@ answer_text(struct request *r, struct create *c, json_t *o, struct err *e)
 		return err_set(e, ERR_INTERNAL, "out of memory");
 	/* Should it not be written down, the task as it is then is the answer. */
 	if (request_header(r, "HTTP_IDEMPOTENCY_KEY"))
-		(void)store_idem_finish(c->store, request_id(r), 202, text, &found,
+		(void)store_idem_finish(c->store, request_id(r), 202, text, 0, &found,
 					request_deadline(r), &ignored);
 	return reply_text(r, 202, "application/json", text, strlen(text), e);
 }

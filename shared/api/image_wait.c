@@ -417,18 +417,18 @@ image_wait_done(struct image_wait *w, int rc, const struct err *e)
 	struct deadline d = deadline_in_ms(NOTE_MS);
 	struct err why;
 
-	if (w->repeat.key || w->handoff.begun)
+	/* A repetition has no record of its own: the first one's is there for the next try. */
+	if (!w->works || w->repeat.key || w->handoff.begun)
 		return;
 	if (!outcome_bought(w->job, rc, e)) {
 		repeat_drop(&w->repeat);
 		return;
 	}
 	/*
-	 * This answer may be lost as the first one was: a further try finds it then.  So may a quick one be, in the
-	 * hands of a web server that dies, and an SDK would try again.  Not every web server tells of a client that left,
-	 * and one may have while the record could not be written.
+	 * A quick answer may be lost, too, in the hands of a web server that dies, and an SDK would try again.  Not every
+	 * web server tells of a client that left, and one may have while the record could not be written.
 	 */
-	if (!w->repeat.noted && !gone && !w->joined[0] && !w->repeat.may_retry && !w->unnoted)
+	if (!w->repeat.noted && !gone && !w->repeat.may_retry && !w->unnoted)
 		return;
 	text = outcome_text(w->job, NULL, rc, e);
 	if (!text)

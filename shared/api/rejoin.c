@@ -177,6 +177,8 @@ answer(struct image_wait *w, const struct idem_record *first, const struct known
 	log_info(request_id(w->r), "it repeats %s: %s", first->request_id,
 		 k->lost ? "whose outcome is not known" : "the same outcome");
 	reply_header(w->r, "idempotent-replayed", "true");
+	if (!w->repeat.key)
+		repeat_settle_first(w->r, first->request_id);
 	if (!outcome || k->lost) {
 		(void)err_set(e, ERR_OUTCOME_UNKNOWN,
 			      "%s ended before it was known, and is not repeated",

@@ -175,33 +175,13 @@ look_by_key(struct repeat *p, struct idem_record *other, bool *found, struct err
 	return 0;
 }
 
-/*
- * An answer that was taken, as far as is known, is no other request's.  Not every web server tells of a client
- * that has left, so for as long as an SDK takes to come back it may be a retry's.
- */
-static bool
-was_delivered(const struct idem_record *other)
-{
-	json_auto_t *o = other->done && other->answer ? json_loads(other->answer, 0, NULL) : NULL;
-
-	return o && !other->task_id[0] && !json_is_true(json_object_get(o, "left")) &&
-	       clock_wall_ms() - json_integer_value(json_object_get(o, "created")) * 1000 >
-		       REPEAT_TAKEN_MS;
-}
-
 static int
 look_by_body(struct repeat *p, struct idem_record *other, bool *found, struct err *e)
 {
-	if (hash(p, e) < 0 ||
-	    store_idem_by_body(request_store(p->r), request_principal(p->r)->id, p->hash, other,
-			       found, request_deadline(p->r), e) < 0)
-		return -1;
-	if (*found && (other->key[0] || !strcmp(other->request_id, request_id(p->r)) ||
-		       was_delivered(other))) {
-		idem_record_done(other);
-		*found = false;
-	}
-	return 0;
+	return hash(p, e) < 0
+		       ? -1
+		       : store_idem_by_body(request_store(p->r), request_principal(p->r)->id,
+					    p->hash, other, found, request_deadline(p->r), e);
 }
 
 int
@@ -231,13 +211,13 @@ repeat_peek(struct repeat *p, struct idem_record *other, bool *found, struct err
 /* ---- its end ---- */
 
 static void
-finish(struct store *store, const char *id, int status, const char *text)
+finish(struct store *store, const char *id, int status, const char *text, int64_t expires_ms)
 {
 	struct deadline d = deadline_in_ms(END_MS);
 	bool found = false;
 	struct err e = { 0 };
 
-	if (store_idem_finish(store, id, status, text, &found, &d, &e) < 0 || !found)
+	if (store_idem_finish(store, id, status, text, expires_ms, &found, &d, &e) < 0 || !found)
 		log_error(id, "its outcome is not written down for a repetition: %s %s", e.about,
 			  e.detail);
 }
@@ -246,7 +226,7 @@ void
 repeat_finish(struct repeat *p, int status, const char *text)
 {
 	if (p->noted && text)
-		finish(request_store(p->r), request_id(p->r), status, text);
+		finish(request_store(p->r), request_id(p->r), status, text, 0);
 }
 
 static void
@@ -274,17 +254,14 @@ struct later {
 	struct idem_record record; /* to be written first; without a request_id: it is */
 };
 
-/* The outcome with one member more: its client has left, so it is still to be had. */
-static void
-mark_left(char **text)
+/*
+ * An answer that was taken, as far as is known, is no other request's.  Not every web server tells of a client
+ * that has left, so for as long as an SDK takes to come back it may be a retry's.
+ */
+static int64_t
+taken_until_ms(const struct request *r)
 {
-	size_t n = strlen(*text);
-	char *marked = NULL;
-
-	if (n < 2 || asprintf(&marked, "%.*s,\"left\":true}", (int)(n - 1), *text) < 0)
-		return;
-	free(*text);
-	*text = marked;
+	return request_is_left(r) ? 0 : clock_wall_ms() + REPEAT_TAKEN_MS;
 }
 
 static bool
@@ -318,11 +295,9 @@ settle_later(void *arg)
 {
 	struct later *l = arg;
 
-	if (!l->record.request_id[0] || note_at_last(l)) {
-		if (request_is_left(l->r))
-			mark_left(&l->text);
-		finish(request_store(l->r), request_id(l->r), l->status, l->text);
-	}
+	if (!l->record.request_id[0] || note_at_last(l))
+		finish(request_store(l->r), request_id(l->r), l->status, l->text,
+		       taken_until_ms(l->r));
 	free(l->text);
 	free(l);
 }
@@ -364,4 +339,37 @@ repeat_note_later(struct repeat *p, int status, const char *text)
 		free(l->text);
 		free(l);
 	}
+}
+
+struct first {
+	struct request *r;
+	char id[sizeof(((struct idem_record *)0)->request_id)];
+};
+
+static void
+settle_first(void *arg)
+{
+	struct first *f = arg;
+	struct deadline d = deadline_in_ms(END_MS);
+	int64_t until_ms = taken_until_ms(f->r);
+	bool found;
+	struct err e;
+
+	if (until_ms &&
+	    store_idem_finish(request_store(f->r), f->id, 0, "", until_ms, &found, &d, &e) < 0)
+		log_warn(request_id(f->r), "%s may be repeated once more: %s %s", f->id, e.about,
+			 e.detail);
+	free(f);
+}
+
+void
+repeat_settle_first(struct request *r, const char *id)
+{
+	struct first *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return;
+	f->r = r;
+	(void)snprintf(f->id, sizeof(f->id), "%s", id);
+	request_after(r, settle_first, f);
 }

@@ -69,8 +69,13 @@ int repeat_record(struct repeat *p, const char *task_id, struct idem_record *out
 /* Its outcome is known: an answer's status and text; or nothing was bought and the record goes. */
 void repeat_finish(struct repeat *p, int status, const char *text);
 void repeat_drop(struct repeat *p);
-/* Its record is finished with this text once the answer has left; whether that was taken is known then. */
+/*
+ * Its record is finished with this text once the answer has left; whether that was taken is known then: if it was, the
+ * record counts for REPEAT_TAKEN_MS more.
+ */
 void repeat_settle_later(struct request *r, int status, const char *text);
+/* The same of the record of request `id`, whose outcome is this one's answer.  Not for one with a key. */
+void repeat_settle_first(struct request *r, const char *id);
 /*
  * The same where the store has not taken the record yet: it is tried for another REPEAT_TAKEN_MS, before anything else
  * that is done after the answer, so that the job's intent is there to be found until then.

@@ -132,7 +132,7 @@ tell_repetitions(struct image_engine *r, const struct intent_lost *l, const char
 	struct idem_record other = { 0 };
 	bool found = false, begun;
 	int rc = *task_id ? store_idem_task(r->store, id, task_id, &found, d, e)
-			  : store_idem_finish(r->store, id, 502, "", &found, d, e);
+			  : store_idem_finish(r->store, id, 502, "", 0, &found, d, e);
 
 	if (rc < 0 || found || !l->hashed)
 		return rc;

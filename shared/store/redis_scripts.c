@@ -33,8 +33,15 @@ const char redis_idem_prelude[] =
 	" if call('EXISTS', ki) == 1 then return nil end\n"
 	" set(ki, pairs)\n"
 	" call('PEXPIREAT', ki, expires)\n"
-	" if key ~= '' then call('SET', kk, id, 'PXAT', expires) end\n"
-	" call('SET', P .. 'idem-body:' .. owner .. ':' .. hash, id, 'PXAT', expires)\n"
+	" if key ~= '' then\n"
+	"  call('SET', kk, id, 'PXAT', expires)\n"
+	"  return nil\n"
+	" end\n"
+	" local ks = P .. 'idem-same:' .. owner .. ':' .. hash\n"
+	" call('HSET', ki, 'same', ks)\n"
+	" for _, was in ipairs(call('ZRANGEBYSCORE', ks, '-inf', now(), 'LIMIT', 0, 8)) do call('ZREM', ks, was) end\n"
+	" call('ZADD', ks, expires, id)\n"
+	" call('PEXPIREAT', ks, call('ZREVRANGE', ks, 0, 0, 'WITHSCORES')[2])\n"
 	" return nil\n"
 	"end\n";
 
@@ -115,24 +122,38 @@ static const char idem_begin[] =
 	/* owner, key, hash, request, expires, pairs */
 	"return idem(ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], rest(6)) or {}\n";
 
-static const char idem_find[] =
-	/* name of the pointer */
-	"local id = call('GET', P .. ARGV[1])\n"
+static const char idem_by_key[] =
+	/* owner, key */
+	"local id = call('GET', P .. 'idem-key:' .. ARGV[1] .. ':' .. ARGV[2])\n"
+	"return id and call('HGETALL', P .. 'idem:' .. id) or {}\n";
+
+static const char idem_by_body[] =
+	/* owner, hash */
+	"local ks = P .. 'idem-same:' .. ARGV[1] .. ':' .. ARGV[2]\n"
+	"local id = call('ZREVRANGEBYSCORE', ks, '+inf', '(' .. now(), 'LIMIT', 0, 1)[1]\n"
 	"return id and call('HGETALL', P .. 'idem:' .. id) or {}\n";
 
 static const char idem_set[] =
-	/* request, 'done' or '', pairs */
-	"local k = P .. 'idem:' .. ARGV[1]\n"
-	"if call('EXISTS', k) == 0 then return 0 end\n"
-	"if ARGV[2] == '' or int(call('HGET', k, 'done')) == 0 then set(k, rest(3)) end\n"
+	/* request, 'done' or '', when it shall have expired or 0, pairs */
+	"local k, at = P .. 'idem:' .. ARGV[1], int(ARGV[3])\n"
+	"local h = call('HMGET', k, 'done', 'expires_ms', 'same')\n"
+	"if not h[2] then return 0 end\n"
+	"if ARGV[2] == '' or int(h[1]) == 0 then set(k, rest(4)) end\n"
+	"if at > 0 and at < int(h[2]) then\n"
+	" call('HSET', k, 'expires_ms', ARGV[3])\n"
+	" call('PEXPIREAT', k, ARGV[3])\n"
+	" if h[3] then call('ZADD', h[3], ARGV[3], ARGV[1]) end\n"
+	"end\n"
 	"return 1\n";
 
 static const char idem_drop[] =
-	/* request, pointer by key or '', pointer by body */
-	"for i = 2, 3 do\n"
-	" if ARGV[i] ~= '' and call('GET', P .. ARGV[i]) == ARGV[1] then call('DEL', P .. ARGV[i]) end\n"
-	"end\n"
-	"return call('DEL', P .. 'idem:' .. ARGV[1])\n";
+	/* request */
+	"local k = P .. 'idem:' .. ARGV[1]\n"
+	"local h = call('HMGET', k, 'owner', 'key', 'same')\n"
+	"local kk = P .. 'idem-key:' .. (h[1] or '') .. ':' .. (h[2] or '')\n"
+	"if h[2] and call('GET', kk) == ARGV[1] then call('DEL', kk) end\n"
+	"if h[3] then call('ZREM', h[3], ARGV[1]) end\n"
+	"return call('DEL', k)\n";
 
 static const char user_add[] =
 	/* id, email, created, pairs */
@@ -293,7 +314,8 @@ static const struct {
 	[SCRIPT_PRUNE] = { redis_task_prelude, NULL, redis_prune },
 	[SCRIPT_TASK_REBUILD] = { redis_task_prelude, NULL, redis_task_rebuild },
 	[SCRIPT_IDEM_BEGIN] = { redis_idem_prelude, NULL, idem_begin },
-	[SCRIPT_IDEM_FIND] = { NULL, NULL, idem_find },
+	[SCRIPT_IDEM_BY_KEY] = { NULL, NULL, idem_by_key },
+	[SCRIPT_IDEM_BY_BODY] = { NULL, NULL, idem_by_body },
 	[SCRIPT_IDEM_SET] = { NULL, NULL, idem_set },
 	[SCRIPT_IDEM_DROP] = { NULL, NULL, idem_drop },
 	[SCRIPT_USER_ADD] = { NULL, NULL, user_add },

@@ -16,7 +16,9 @@
  *	expires, callbacks  ended tasks, by when they are removed, by when their webhook is due
  *	gone:ID             owner of a removed task
  *	wake:0, wake:1      enum task_wait's counters
- *	idem:REQUEST        and idem-key:OWNER:KEY, idem-body:OWNER:HASH, which point to it
+ *	idem:REQUEST        hash: a record's fields, and same, the name of the set that it is in
+ *	idem-key:OWNER:KEY  the request with that key
+ *	idem-same:OWNER:HASH  those without one that asked for the same, by when they expire
  *	key:ID key-hash:H keys · job:ID jobs · user:ID user-email:E users · session:H user-sessions:ID
  *	lockout:SUBJECT · usage:DAY usage-days · picture:ID pictures pictures:OWNER pictures-made picture-bytes
  *	limit-minute:KEY    when its bucket of requests is full again, in microseconds
@@ -51,7 +53,8 @@ enum redis_script_name {
 	SCRIPT_PRUNE,
 	SCRIPT_TASK_REBUILD,
 	SCRIPT_IDEM_BEGIN,
-	SCRIPT_IDEM_FIND,
+	SCRIPT_IDEM_BY_KEY,
+	SCRIPT_IDEM_BY_BODY,
 	SCRIPT_IDEM_SET,
 	SCRIPT_IDEM_DROP,
 	SCRIPT_USER_ADD,

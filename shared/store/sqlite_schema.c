@@ -63,7 +63,7 @@ static const char *const steps[] = {
 	"expires_ms INTEGER NOT NULL, answer TEXT NOT NULL"
 	", UNIQUE (request_id));"
 	"CREATE UNIQUE INDEX IF NOT EXISTS idem_key ON idem (owner, key) WHERE key<>'';"
-	"CREATE INDEX IF NOT EXISTS idem_hash ON idem (owner, hash);"
+	"CREATE INDEX IF NOT EXISTS idem_body ON idem (owner, hash, expires_ms) WHERE key='';"
 	"CREATE INDEX IF NOT EXISTS idem_expires ON idem (expires_ms);"
 	"CREATE TABLE IF NOT EXISTS users ("
 	"id TEXT NOT NULL, email TEXT NOT NULL, role INTEGER NOT NULL, "

@@ -189,9 +189,9 @@ store_idem_task(struct store *s, const char *request_id, const char *task_id, bo
 
 int
 store_idem_finish(struct store *s, const char *request_id, int64_t status, const char *answer,
-		  bool *found, const struct deadline *d, struct err *e)
+		  int64_t expires_ms, bool *found, const struct deadline *d, struct err *e)
 {
-	return s->driver->idem->idem_finish(s, request_id, status, answer, found, d, e);
+	return s->driver->idem->idem_finish(s, request_id, status, answer, expires_ms, found, d, e);
 }
 
 int

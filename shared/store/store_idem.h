@@ -6,7 +6,8 @@
  * One record a request that may be repeated: found by owner and Idempotency-Key, or by owner and the
  * SHA-256 of route and body (an SDK's retry, which has no key).  Written before anything is bought, done
  * when the answer is known.  Whoever finds one that is not done joins it: by task_id once there is one,
- * else by looking again.  A record past expires_ms is as good as absent.
+ * else by looking again.  A record past expires_ms is as good as absent: an answer that was taken soon is,
+ * and those that were not are found before it.
  */
 #include "store/store.h"
 
@@ -32,16 +33,19 @@ int store_idem_begin(struct store *s, const struct idem_record *r, struct idem_r
 		     bool *begun, const struct deadline *d, struct err *e);
 int store_idem_by_key(struct store *s, const char *owner, const char *key, struct idem_record *out,
 		      bool *found, const struct deadline *d, struct err *e);
-/* The newest of them. */
+/* Of those without a key the one that counts longest: the newest that was not delivered. */
 int
 store_idem_by_body(struct store *s, const char *owner, const unsigned char *hash,
 		   struct idem_record *out, bool *found, const struct deadline *d, struct err *e);
 /* It became a task. */
 int store_idem_task(struct store *s, const char *request_id, const char *task_id, bool *found,
 		    const struct deadline *d, struct err *e);
-/* The answer is known.  What is done stays as it is. */
+/*
+ * The answer is known, and the record counts no longer than expires_ms; 0: as long as it does.  What is done keeps its
+ * answer.
+ */
 int store_idem_finish(struct store *s, const char *request_id, int64_t status, const char *answer,
-		      bool *found, const struct deadline *d, struct err *e);
+		      int64_t expires_ms, bool *found, const struct deadline *d, struct err *e);
 /* Nothing was bought: the same request may begin anew. */
 int
 store_idem_drop(struct store *s, const char *request_id, const struct deadline *d, struct err *e);

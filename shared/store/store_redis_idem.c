@@ -1,9 +1,5 @@
 /* Repeated requests. */
-#include <stdio.h>
-
 #include "store/redis_store.h"
-
-#define POINTER_TEXT 400 /* "idem-key:OWNER:KEY" */
 
 static int
 idem_begin(struct store *s, const struct idem_record *r, struct idem_record *other, bool *begun,
@@ -28,38 +24,33 @@ idem_begin(struct store *s, const struct idem_record *r, struct idem_record *oth
 }
 
 static int
-find(struct store *s, const char *pointer, struct idem_record *out, bool *found,
-     const struct deadline *d, struct err *e)
+find(struct store *s, enum redis_script_name how, const char *owner, const char *what,
+     struct idem_record *out, bool *found, const struct deadline *d, struct err *e)
 {
 	struct redis_args a;
 
 	args_begin(&a, NULL);
-	arg_text(&a, pointer);
-	return redis_eval_record(s, SCRIPT_IDEM_FIND, &a, &idem_fields, out, found, d, e);
+	arg_text(&a, owner);
+	arg_text(&a, what);
+	return redis_eval_record(s, how, &a, &idem_fields, out, found, d, e);
 }
 
 static int
 idem_by_key(struct store *s, const char *owner, const char *key, struct idem_record *out,
 	    bool *found, const struct deadline *d, struct err *e)
 {
-	char pointer[POINTER_TEXT];
-
 	*found = false;
-	if (!*key)
-		return 0;
-	(void)snprintf(pointer, sizeof(pointer), "idem-key:%s:%s", owner, key);
-	return find(s, pointer, out, found, d, e);
+	return *key ? find(s, SCRIPT_IDEM_BY_KEY, owner, key, out, found, d, e) : 0;
 }
 
 static int
 idem_by_body(struct store *s, const char *owner, const unsigned char *hash, struct idem_record *out,
 	     bool *found, const struct deadline *d, struct err *e)
 {
-	char pointer[POINTER_TEXT], hex[65];
+	char hex[65];
 
 	redis_hex(hash, hex);
-	(void)snprintf(pointer, sizeof(pointer), "idem-body:%s:%s", owner, hex);
-	return find(s, pointer, out, found, d, e);
+	return find(s, SCRIPT_IDEM_BY_BODY, owner, hex, out, found, d, e);
 }
 
 static int
@@ -72,6 +63,7 @@ idem_task(struct store *s, const char *request_id, const char *task_id, bool *fo
 	args_begin(&a, NULL);
 	arg_text(&a, request_id);
 	arg_text(&a, "");
+	arg_i64(&a, 0);
 	arg_pair(&a, "task_id", task_id);
 	if (redis_eval_i64(s, SCRIPT_IDEM_SET, &a, &is, d, e) < 0)
 		return -1;
@@ -81,7 +73,7 @@ idem_task(struct store *s, const char *request_id, const char *task_id, bool *fo
 
 static int
 idem_finish(struct store *s, const char *request_id, int64_t status, const char *answer,
-	    bool *found, const struct deadline *d, struct err *e)
+	    int64_t expires_ms, bool *found, const struct deadline *d, struct err *e)
 {
 	struct redis_args a;
 	int64_t is = 0;
@@ -89,6 +81,7 @@ idem_finish(struct store *s, const char *request_id, int64_t status, const char 
 	args_begin(&a, NULL);
 	arg_text(&a, request_id);
 	arg_text(&a, "done");
+	arg_i64(&a, expires_ms);
 	arg_pair(&a, "answer", answer);
 	arg_text(&a, "status");
 	arg_i64(&a, status);
@@ -102,28 +95,11 @@ idem_finish(struct store *s, const char *request_id, int64_t status, const char 
 static int
 idem_drop(struct store *s, const char *request_id, const struct deadline *d, struct err *e)
 {
-	AUTO(idem_record) r = { 0 };
-	AUTO_REPLY reply = NULL;
-	char name[64], by_key[POINTER_TEXT] = "", by_body[POINTER_TEXT], hex[65];
 	struct redis_args a;
 	int64_t n;
 
-	(void)snprintf(name, sizeof(name), "easel:idem:%s", request_id);
-	args_begin(&a, "HGETALL");
-	arg_text(&a, name);
-	reply = redis_run(redis_of(s), &a, d, e);
-	if (!reply || answer_record(reply, 0, &idem_fields, &r, e) < 0)
-		return -1;
-	if (!*r.request_id)
-		return 0;
-	redis_hex(r.hash, hex);
-	if (*r.key)
-		(void)snprintf(by_key, sizeof(by_key), "idem-key:%s:%s", r.owner, r.key);
-	(void)snprintf(by_body, sizeof(by_body), "idem-body:%s:%s", r.owner, hex);
 	args_begin(&a, NULL);
 	arg_text(&a, request_id);
-	arg_text(&a, by_key);
-	arg_text(&a, by_body);
 	return redis_eval_i64(s, SCRIPT_IDEM_DROP, &a, &n, d, e);
 }
 

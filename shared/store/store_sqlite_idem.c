@@ -95,8 +95,9 @@ static int
 idem_by_body(struct store *s, const char *owner, const unsigned char *hash, struct idem_record *out,
 	     bool *found, const struct deadline *d, struct err *e)
 {
-	static const char sql[] = "SELECT " IDEM_COLUMNS " FROM idem WHERE owner=? AND hash=? AND"
-				  " expires_ms>? ORDER BY n DESC LIMIT 1";
+	static const char sql[] =
+		"SELECT " IDEM_COLUMNS " FROM idem WHERE owner=? AND hash=? AND key=''"
+		" AND expires_ms>? ORDER BY expires_ms DESC, n DESC LIMIT 1";
 	AUTO_PTR(sqlite_conn) c = pool_take(sqlite_pool(s), d, e);
 	sqlite3_stmt *st;
 
@@ -111,7 +112,7 @@ idem_by_body(struct store *s, const char *owner, const unsigned char *hash, stru
 /* An update of one record that is not done. */
 struct change {
 	const char *sql, *request_id, *text;
-	int64_t status;
+	int64_t status, expires_ms;
 	bool *found;
 };
 
@@ -127,6 +128,7 @@ change_in(struct sqlite_conn *c, void *arg, struct err *e)
 	if (k->found) {
 		bind_text(st, 2, k->text ? k->text : "");
 		bind_i64(st, 3, k->status);
+		bind_i64(st, 4, k->expires_ms);
 	}
 	if (stmt_run(c, st, e) < 0)
 		return -1;
@@ -139,20 +141,23 @@ static int
 idem_task(struct store *s, const char *request_id, const char *task_id, bool *found,
 	  const struct deadline *d, struct err *e)
 {
-	static const char sql[] = "UPDATE idem SET task_id=?2 WHERE request_id=?1 AND ?3=0";
-	struct change k = { sql, request_id, task_id, 0, found };
+	static const char sql[] =
+		"UPDATE idem SET task_id=?2 WHERE request_id=?1 AND ?3=0 AND ?4=0";
+	struct change k = { sql, request_id, task_id, 0, 0, found };
 
 	return pool_write(sqlite_pool(s), change_in, &k, d, e);
 }
 
 static int
 idem_finish(struct store *s, const char *request_id, int64_t status, const char *answer,
-	    bool *found, const struct deadline *d, struct err *e)
+	    int64_t expires_ms, bool *found, const struct deadline *d, struct err *e)
 {
 	static const char sql[] =
 		"UPDATE idem SET answer=CASE WHEN done THEN answer ELSE ?2 END,"
-		" status=CASE WHEN done THEN status ELSE ?3 END, done=1 WHERE request_id=?1";
-	struct change k = { sql, request_id, answer, status, found };
+		" status=CASE WHEN done THEN status ELSE ?3 END, done=1,"
+		" expires_ms=CASE WHEN ?4=0 THEN expires_ms ELSE min(expires_ms, ?4) END"
+		" WHERE request_id=?1";
+	struct change k = { sql, request_id, answer, status, expires_ms, found };
 
 	return pool_write(sqlite_pool(s), change_in, &k, d, e);
 }
@@ -161,7 +166,7 @@ static int
 idem_drop(struct store *s, const char *request_id, const struct deadline *d, struct err *e)
 {
 	static const char sql[] = "DELETE FROM idem WHERE request_id=?1";
-	struct change k = { sql, request_id, NULL, 0, NULL };
+	struct change k = { sql, request_id, NULL, 0, 0, NULL };
 
 	return pool_write(sqlite_pool(s), change_in, &k, d, e);
 }

@@ -1,8 +1,10 @@
 """Work that outlives its request: through lighttpd, with a provider that is slower than the deadline."""
+import http.client
 import json
 import re
 import socket
 import threading
+import urllib.parse
 
 import pytest
 
@@ -285,3 +287,54 @@ def test_what_was_delivered_is_made_anew(easel, sim):
         answer = easel.generate(headers=headers, **members)
         assert answer.status == 200 and not answer.header("idempotent-replayed"), answer
     assert len(watch.requests("generate")) == 3
+
+
+def leave_and_be_missed(easel, watch, **members):
+    """The same in the second request of a connection: the web server tells of that for certain."""
+    missed, asked = easel.log().count("the work goes on as task_"), len(watch.requests("generate"))
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(easel.url).netloc, timeout=60 * SLOW)
+    headers = {"Authorization": f"Bearer {easel.key}", "Content-Type": "application/json"}
+    connection.request("GET", "/v1/models", headers=headers)
+    connection.getresponse().read()
+    connection.request("POST", "/v1/images/generations", json.dumps(members), headers)
+    wait_until(lambda: len(watch.requests("generate")) > asked, 10, "the purchase")
+    connection.close()
+    wait_until(lambda: easel.log().count("the work goes on as task_") > missed, 10, "it is missed")
+
+
+def again_until(easel, good, members):
+    """A retry's pictures; another time where what went before has not been written down yet."""
+    def ask():
+        answer = easel.generate(headers=RETRY, **members)
+        assert answer.status == 200 and answer.header("idempotent-replayed") == "true", answer
+        return good(answer.json["data"]) and answer.json["data"]
+    return wait_until(ask, 8, "the one that is meant")
+
+
+@pytest.mark.parametrize("second", [{}, {"x-stainless-retry-count": "0"}, {"Idempotency-Key": "k-second"}])
+def test_a_request_that_was_delivered_does_not_hide_the_same_one_whose_connection_broke(easel, sim, second):
+    watch = Watch(sim)
+    members = {"model": MODEL, "prompt": f"behind {second}", "response_format": "url"}
+    leave_and_be_missed(easel, watch, **members)
+    delivered = easel.generate(headers=second, **members)
+    assert delivered.status == 200 and not delivered.header("idempotent-replayed"), delivered
+    again_until(easel, lambda data: data != delivered.json["data"], members)
+    assert len(watch.requests("generate")) == 2
+
+
+def test_each_of_two_retries_gets_one_of_two_requests_whose_connections_broke(easel, sim):
+    watch, members = Watch(sim), {"model": MODEL, "prompt": "both broke", "response_format": "url"}
+    for _ in range(2):
+        leave_and_be_missed(easel, watch, **members)
+    first = again_until(easel, bool, members)
+    again_until(easel, lambda data: data != first, members)
+    assert len(watch.requests("generate")) == 2
+
+
+def test_a_retry_that_waited_in_vain_does_not_hide_the_first_one(easel, sim):
+    watch, members = Watch(sim), {"model": MODEL, "prompt": "waited in vain"}
+    leave_and_be_missed(easel, watch, **members)
+    error = expect_error(easel.generate(headers={**RETRY, "x-easel-deadline": "500ms"}, **members), 504, "deadline_exceeded", billed=True)
+    assert re.match(TASK_ID, error["task_id"]), error
+    again_until(easel, bool, members)
+    assert watch.one()

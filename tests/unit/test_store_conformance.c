@@ -619,9 +619,9 @@ begins_a_request_once(void **state)
 
 	OK(store_idem_task(s, "req_1", "task_7", &is, &d, &e));
 	assert_true(is);
-	OK(store_idem_finish(s, "req_1", 200, "{\"a\":1}", &is, &d, &e));
+	OK(store_idem_finish(s, "req_1", 200, "{\"a\":1}", 0, &is, &d, &e));
 	assert_true(is);
-	OK(store_idem_finish(s, "req_1", 500, "{}", &is, &d, &e));
+	OK(store_idem_finish(s, "req_1", 500, "{}", 0, &is, &d, &e));
 	OK(store_idem_by_key(s, "key_1", "k:1 '\"", &other, &is, &d, &e));
 	assert_true(is && other.done);
 	assert_int_equal(other.status, 200);
@@ -631,7 +631,7 @@ begins_a_request_once(void **state)
 	OK(store_idem_drop(s, "req_1", &d, &e));
 	OK(store_idem_by_key(s, "key_1", "k:1 '\"", &other, &is, &d, &e));
 	assert_false(is);
-	OK(store_idem_finish(s, "req_1", 200, "{}", &is, &d, &e));
+	OK(store_idem_finish(s, "req_1", 200, "{}", 0, &is, &d, &e));
 	assert_false(is);
 }
 
@@ -645,6 +645,7 @@ finds_a_request_by_its_body(void **state)
 	for (int i = 1; i <= 3; i++) {
 		struct idem_record r = an_idem("", i / 2, text("req_%d", i));
 
+		r.expires_ms += i * 1000;
 		OK(store_idem_begin(s, &r, &other, &is, &d, &e));
 		assert_true(is);
 	}
@@ -656,6 +657,56 @@ finds_a_request_by_its_body(void **state)
 	other = an_idem("", 9, "");
 	OK(store_idem_by_body(s, "key_1", other.hash, &other, &is, &d, &e));
 	assert_false(is);
+}
+
+/* The one that is found among those with that body; "": none is. */
+static const char *
+found_by_body(int body)
+{
+	static char request[40];
+	struct idem_record other = an_idem("", body, "");
+	bool is;
+
+	OK(store_idem_by_body(s, "key_1", other.hash, &other, &is, &d, &e));
+	(void)snprintf(request, sizeof(request), "%s", is ? other.request_id : "");
+	if (is)
+		idem_record_done(&other);
+	return request;
+}
+
+static void
+finds_a_request_behind_others_with_its_body(void **state)
+{
+	AUTO(idem_record) other = { 0 };
+	int64_t now_ms = clock_wall_ms();
+	bool is;
+
+	(void)state;
+	for (int i = 1; i <= 4; i++) {
+		struct idem_record r = an_idem(i == 4 ? "k" : "", 1, text("req_%d", i));
+
+		r.expires_ms = now_ms + 60000 + i * 1000;
+		OK(store_idem_begin(s, &r, &other, &is, &d, &e));
+		assert_true(is);
+	}
+	assert_string_equal(found_by_body(1), "req_3");
+	OK(store_idem_finish(s, "req_3", 200, "{}", now_ms + 30000, &is, &d, &e));
+	assert_true(is);
+	assert_string_equal(found_by_body(1), "req_2");
+	OK(store_idem_drop(s, "req_2", &d, &e));
+	assert_string_equal(found_by_body(1), "req_1");
+	/* Those that were delivered come last, and it is never longer that they count. */
+	OK(store_idem_finish(s, "req_1", 200, "{}", now_ms + 20000, &is, &d, &e));
+	assert_string_equal(found_by_body(1), "req_3");
+	OK(store_idem_finish(s, "req_1", 500, "", now_ms + 40000, &is, &d, &e));
+	OK(store_idem_finish(s, "req_1", 500, "", 0, &is, &d, &e));
+	assert_string_equal(found_by_body(1), "req_3");
+	OK(store_idem_drop(s, "req_3", &d, &e));
+	assert_string_equal(found_by_body(1), "req_1");
+	OK(store_idem_finish(s, "req_1", 500, "", now_ms - 1, &is, &d, &e));
+	assert_string_equal(found_by_body(1), "");
+	OK(store_idem_by_key(s, "key_1", "k", &other, &is, &d, &e));
+	assert_true(is);
 }
 
 static void
@@ -1090,6 +1141,7 @@ what_a_picture_cost_counts_once_with_it(void **state)
 	TEST(driver, wakes_who_waits_for_work)                           \
 	TEST(driver, begins_a_request_once)                              \
 	TEST(driver, finds_a_request_by_its_body)                        \
+	TEST(driver, finds_a_request_behind_others_with_its_body)        \
 	TEST(driver, forgets_a_request_that_expired)                     \
 	TEST(driver, adds_a_task_together_with_its_record)               \
 	TEST(driver, keeps_keys_and_jobs)                                \
