@@ -349,12 +349,16 @@ done(void *state)
 	upstream_shutdown();
 }
 
-#define BUDGET offsetof(struct config, deadline.login_ms)
+#define BUDGET     offsetof(struct config, deadline.login_ms)
+#define BODY_BYTES 65536 /* the longest address and password fit in, all of them escaped */
 
-/* POST is open: it is how one comes by a credential.  Of a provider's login the handler asks for one. */
+/*
+ * POST is open: it is how one comes by a credential.  So a stranger's body is held in memory: let it be small.
+ * Of a provider's login the handler asks for a credential.
+ */
 static const struct route routes[] = {
 	{ "POST", "/login", post, .flags = ROUTE_OPEN, .budget_offset = BUDGET,
-	  .body_offset = offsetof(struct config, limits.json_bytes) },
+	  .body_offset = offsetof(struct config, limits.json_bytes), .body_most = BODY_BYTES },
 	{ "GET", "/login", show, .budget_offset = BUDGET },
 	{ "DELETE", "/login", log_out, .budget_offset = BUDGET },
 	{ 0 }

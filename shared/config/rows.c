@@ -108,7 +108,7 @@ static const struct row limits_rows[] = {
 	{ "queue_length", K_INT, AT(limits.queue_length), "10000", 0, MANY,
 	  .help = "tasks that wait, in the whole installation; 0: no limit" },
 	{ "json_bytes", K_BYTES, AT(limits.json_bytes), "32MB", 0, TB, .flags = ROW_ZERO_IS_MAX,
-	  .help = "of a JSON body, pictures as data URLs included; 0: no limit" },
+	  .help = "of a JSON body, pictures as data URLs included; 0: no limit; that of a login is 64 KB at most" },
 	{ "upload_bytes", K_BYTES, AT(limits.upload_bytes), "200MB", 0, TB, .flags = ROW_ZERO_IS_MAX,
 	  .help = "of a multipart body; 0: no limit" },
 	{ "image_bytes", K_BYTES, AT(limits.image_bytes), "50MB", 0, TB, .flags = ROW_ZERO_IS_MAX,

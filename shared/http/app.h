@@ -38,6 +38,7 @@ struct route {
 	size_t budget_offset;
 	/* The body's limit: offset of an int64_t in struct config; 0: no body is taken. */
 	size_t body_offset;
+	int64_t body_most; /* and no more than that, whatever the setting says; 0: as it says */
 };
 
 /* What the frame has opened for a worker; lives as long as it. */

@@ -169,9 +169,11 @@ body_read(struct request *r, struct err *e)
 {
 	size_t offset = r->route->body_offset;
 	int64_t limit = offset ? *(const int64_t *)((const char *)r->frame->config + offset) : 0;
-	int64_t length;
+	int64_t most = r->route->body_most, length;
 	ssize_t got;
 
+	if (most && most < limit)
+		limit = most;
 	if (length_read(r, limit, &length, e) < 0)
 		return -1;
 	r->body = malloc((size_t)length + 1);

@@ -259,6 +259,18 @@ def test_what_cannot_be_a_login_is_told(easel, what):
     expect_error(easel.post("/login", value, key=False), status, code, param=param, party="client")
 
 
+def body_of(length, **members):
+    return json.dumps(members).encode().ljust(length)
+
+
+def test_a_body_has_a_small_limit_of_its_own(easel):
+    email = add_user(easel)
+    assert easel.post("/login", body_of(65536, email=email, password=PASSWORD), key=False).status == 200
+    error = expect_error(easel.post("/login", body_of(65537, email=email, password=PASSWORD), key=False),
+                         413, "body_too_large", party="client")
+    assert "65536" in error["message"] and "65537" in error["message"]
+
+
 def test_a_password_of_the_longest_length_is_taken(easel):
     longest = "x" * 1024
     email = add_user(easel, password=longest)
