@@ -13,6 +13,7 @@
 #include "provider/upstream_said.h"
 
 #define HELD_BYTES  ((size_t)16 << 20) /* of an answer, or of a stream's line: the rest flows */
+#define HELD_VALUES 3000000 /* in it: log probabilities of every token are a value in six bytes */
 #define KEY_BYTES   ((size_t)16 << 10) /* no key is as long */
 #define FIRST_BYTES 256                /* that tell a stream from an error in its place */
 
@@ -270,7 +271,8 @@ answer_whole(struct chat_pass *p, const struct upstream_failure *f, struct err *
 
 	if (p->text.len)
 		key_turn_scrub_bytes(p->turn, p->text.p, p->text.len);
-	if (json_read(buf_str(&p->text), p->text.len, &root, &why) < 0 || !json_is_object(root))
+	if (json_read_up_to(buf_str(&p->text), p->text.len, HELD_VALUES, &root, &why) < 0 ||
+	    !json_is_object(root))
 		return upstream_garbage(f, p->text.len ? "it is not JSON" : "it is empty",
 					p->text.p, p->text.len, e);
 	if (said_is_error(root) && !json_object_get(root, "choices"))

@@ -7,12 +7,13 @@
 
 /*
  * jansson recurses up to a depth fixed at its build (2048): too deep for the small stacks of request
- * threads.  -1: too deep; *at is where.
+ * threads.  And it makes of "{}" a hundred times as much memory.
  */
 static int
-depth_check(const char *s, size_t n, size_t *at)
+size_check(const char *s, size_t n, size_t most, struct err *e)
 {
 	int depth = 0;
+	size_t values = 0;
 	bool string = false;
 
 	for (size_t i = 0; i < n; i++) {
@@ -24,14 +25,20 @@ depth_check(const char *s, size_t n, size_t *at)
 		} else if (s[i] == '"') {
 			string = true;
 		} else if (s[i] == '{' || s[i] == '[') {
-			if (++depth > JSON_DEPTH_MAX) {
-				*at = i;
-				return -1;
-			}
+			values++;
+			if (++depth > JSON_DEPTH_MAX)
+				return err_set(e, ERR_JSON,
+					       "nested deeper than %d levels (offset %zu).",
+					       JSON_DEPTH_MAX, i);
 		} else if (s[i] == '}' || s[i] == ']') {
 			depth--;
+		} else if (s[i] == ',') {
+			values++;
 		}
 	}
+	if (values > most)
+		return err_set(e, ERR_JSON, "it holds about %zu values, where at most %zu may be.",
+			       values, most);
 	return 0;
 }
 
@@ -66,14 +73,18 @@ duplicate(const char *text, size_t end, struct err *e)
 int
 json_read(const char *text, size_t n, json_t **out, struct err *e)
 {
+	return json_read_up_to(text, n, JSON_VALUES_MAX, out, e);
+}
+
+int
+json_read_up_to(const char *text, size_t n, size_t values, json_t **out, struct err *e)
+{
 	json_error_t je;
 	json_t *v;
 	char said[sizeof(je.text)];
-	size_t at;
 
-	if (depth_check(text, n, &at) < 0)
-		return err_set(e, ERR_JSON, "nested deeper than %d levels (offset %zu).",
-			       JSON_DEPTH_MAX, at);
+	if (size_check(text, n, values, e) < 0)
+		return -1;
 	v = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
 	if (v) {
 		*out = v;

@@ -355,6 +355,13 @@ def test_the_body_goes_on_as_it_came_but_for_the_model(easel, sim, watch):
     assert len(watch.requests("chat")) == 1
 
 
+def test_an_answer_may_be_long_for_all_that_it_says_of_each_token(easel):
+    choice = chat(easel, model="gpt-4o-mini@chunks=2000", logprobs=True, top_logprobs=20).json["choices"][0]
+    said = choice["logprobs"]["content"]
+    assert len(said) == 2000 and {len(token["top_logprobs"]) for token in said} == {20}
+    assert "".join(token["token"] for token in said) == choice["message"]["content"]
+
+
 def test_a_tool_call_is_passed_on(easel):
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
     choice = chat(easel, model="mini", tools=tools).json["choices"][0]

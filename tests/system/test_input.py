@@ -170,6 +170,13 @@ def test_a_hundred_thousand_unknown_members_are_no_trouble(easel):
     assert len(answer.header("x-easel-params") or "") < 4096
 
 
+def test_more_values_than_there_may_be_are_counted(easel):
+    body = b'{"prompt":"a panda","size":"256x256","x":[%s]}'
+    assert easel.post(PATH, body % b",".join([b"{}"] * 124000)).status == 200
+    error = expect_error(easel.post(PATH, body % b",".join([b"{}"] * 126000)), 400, "invalid_json", party="client")
+    assert re.search(r"about 25200\d values, where at most 250000 may be", error["message"]), error["message"]
+
+
 def test_an_unknown_parameter_is_dropped_and_said(easel):
     answer = easel.post(PATH, {**SMALL, "colour_of_panda": "blue", "Prompt": "not this"})
     assert answer.status == 200

@@ -159,6 +159,47 @@ nesting_has_an_end(void **state)
 	assert_int_equal(read_nested(50000, "[", "]", &e), -1);
 }
 
+/* "[", `item` so often, "]", with commas between them. */
+static int
+read_many(const char *item, size_t times, size_t most, struct err *e)
+{
+	AUTO(buf) b = BUF_INIT(64 << 20);
+	json_t *v = NULL;
+	int rc;
+
+	assert_int_equal(buf_addc(&b, '['), 0);
+	for (size_t i = 0; i < times; i++)
+		assert_true((!i || buf_addc(&b, ',') == 0) && buf_adds(&b, item) == 0);
+	assert_int_equal(buf_addc(&b, ']'), 0);
+	rc = most ? json_read_up_to(b.p, b.len, most, &v, e) : json_read(b.p, b.len, &v, e);
+	json_decref(v);
+	return rc;
+}
+
+static void
+values_have_an_end(void **state)
+{
+	struct err e;
+
+	(void)state;
+	assert_int_equal(read_many("1", JSON_VALUES_MAX, 0, &e), 0);
+	assert_int_equal(read_many("1", JSON_VALUES_MAX + 1, 0, &e), -1);
+	assert_int_equal(e.kind, ERR_JSON);
+	assert_non_null(strstr(e.about, "250001 values"));
+	assert_non_null(strstr(e.about, "at most 250000 may be"));
+	/* What is empty costs most. */
+	assert_int_equal(read_many("{}", JSON_VALUES_MAX / 2, 0, &e), 0);
+	assert_int_equal(read_many("{}", JSON_VALUES_MAX / 2 + 1, 0, &e), -1);
+	assert_int_equal(read_many("[]", JSON_VALUES_MAX / 2 + 1, 0, &e), -1);
+	assert_int_equal(read_many("{\"a\":{\"a\":{}}}", JSON_VALUES_MAX / 4 + 1, 0, &e), -1);
+	/* In a string they are none. */
+	assert_int_equal(read_many("\"{[,,,,,,,,,,\\\",,,,\"", JSON_VALUES_MAX / 10, 0, &e), 0);
+	/* An answer that is known to be long has a limit of its own. */
+	assert_int_equal(read_many("1", 3, 3, &e), 0);
+	assert_int_equal(read_many("1", 4, 3, &e), -1);
+	assert_int_equal(read_many("1", JSON_VALUES_MAX + 1, JSON_VALUES_MAX + 1, &e), 0);
+}
+
 static void
 values_are_named_and_quoted_for_people(void **state)
 {
@@ -205,6 +246,7 @@ main(void)
 		cmocka_unit_test(what_is_quoted_from_the_body_is_harmless),
 		cmocka_unit_test(a_key_that_stands_twice_is_named),
 		cmocka_unit_test(nesting_has_an_end),
+		cmocka_unit_test(values_have_an_end),
 		cmocka_unit_test(values_are_named_and_quoted_for_people),
 	};
 

@@ -54,6 +54,19 @@ def message(ex, body):
     return {"role": "assistant", "content": "".join(text_of(ex)), "refusal": None}, "stop"
 
 
+def probabilities(ex, body):
+    """What was said, each word with what else it might have been."""
+    if not body.get("logprobs"):
+        return None
+
+    def token(word, k):
+        return {"token": word, "logprob": -0.123456 * k, "bytes": list(word.encode())}
+
+    most = body.get("top_logprobs") or 0
+    return {"content": [token(word, 1) | {"top_logprobs": [token(word, k + 1) for k in range(most)]}
+                        for word in text_of(ex)], "refusal": None}
+
+
 def completion(ex, said, finish, counted, **more):
     return {"id": f"chatcmpl-sim{ex.serial:06d}", "object": "chat.completion", "created": int(time.time()),
             "model": ex.model, "choices": [{"index": 0, "message": said, "logprobs": None, "finish_reason": finish}],
@@ -61,7 +74,9 @@ def completion(ex, said, finish, counted, **more):
 
 
 def write(ex, body):
-    return Answer.of_json(completion(ex, *message(ex, body), usage(ex, body)))
+    whole = completion(ex, *message(ex, body), usage(ex, body))
+    whole["choices"][0]["logprobs"] = probabilities(ex, body)
+    return Answer.of_json(whole)
 
 
 def event(value, blobs=()):
