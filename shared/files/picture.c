@@ -124,7 +124,7 @@ is_sof(unsigned char marker)
 	       marker != 0xcc;
 }
 
-/* A beginning may be read again for every byte that is added to it: that must stay cheap. */
+/* A beginning may be read again and again while it grows: that must stay cheap. */
 #define JPEG_SEGMENTS 1000 /* before the size */
 #define JPEG_FILL     64   /* fill bytes before a marker */
 

@@ -16,6 +16,7 @@
 /* What it begins with: freeing more than 64 KB makes malloc tidy up all it has, which costs small
    pictures more than their bytes do. */
 #define BLOCK_FIRST_BYTES 8192
+#define HEAD_STEP         1024 /* of a header that comes in small pieces */
 #define BLOCK_SLACK       64 /* base64_decode() writes past its end, and a group may cross the block's */
 
 void
@@ -119,6 +120,19 @@ grow_block(struct sink *s, size_t size, struct err *e)
 	return 0;
 }
 
+/*
+ * The header is read from its beginning each time, and it may come in pieces of a byte: what decides most of the
+ * time is read as soon as it is there, and what is longer, a JPEG's segments, in steps that grow with it.
+ */
+static bool
+head_is_due(const struct sink *s)
+{
+	size_t step = s->head_read / 8 > HEAD_STEP ? s->head_read / 8 : HEAD_STEP;
+
+	return s->block_len <= HEAD_STEP || s->block_len >= s->block_size ||
+	       s->block_len - s->head_read >= step;
+}
+
 /* Reads the header, when enough of it is there, and judges it. */
 static int
 read_head(struct sink *s, struct err *e)
@@ -127,6 +141,7 @@ read_head(struct sink *s, struct err *e)
 	size_t n = s->block_len < PICTURE_HEAD_BYTES ? s->block_len : PICTURE_HEAD_BYTES;
 	const char *why = "";
 
+	s->head_read = s->block_len;
 	switch (picture_head(s->block, n, &s->type, &s->width, &s->height, &why)) {
 	case HEAD_BAD: return not_image(e, why);
 	case HEAD_MORE:
@@ -151,7 +166,7 @@ commit(struct sink *s, size_t n, struct err *e)
 
 	s->block_len += allowed;
 	s->bytes += allowed;
-	if (s->type == PICTURE_NONE && read_head(s, e) < 0)
+	if (s->type == PICTURE_NONE && head_is_due(s) && read_head(s, e) < 0)
 		return -1;
 	if (allowed < n)
 		return err_set(e, ERR_UP_TOO_LARGE, "a picture of more than %llu bytes",
@@ -360,6 +375,8 @@ finish(struct sink *s, struct picture *out, int *fd, struct err *e)
 		return -1;
 	if (!s->bytes)
 		return not_image(e, "it is empty");
+	if (s->type == PICTURE_NONE && read_head(s, e) < 0)
+		return -1;
 	read_tail(s);
 	if (s->type == PICTURE_NONE ||
 	    !picture_ends(s->type, s->first, s->tail, s->tail_len, s->bytes))

@@ -4,7 +4,7 @@
  * sink - a picture on its way to the disk
  *
  * Bytes, or base64 text, go in as they arrive from a provider, in pieces of any size; memory stays
- * constant.  The header is checked as soon as it is there, so that garbage is refused early; the
+ * constant.  The header is checked as it comes, so that garbage is refused early; the
  * limits of the filestore hold at every byte.  Only sink_finish() makes the picture visible, so a
  * sink that is dropped leaves nothing behind.  One thread at a time.  Does not log.
  *
@@ -33,6 +33,7 @@ struct sink {
 	unsigned char *block; /* bytes that are not written yet: the header until it was read, later
 	                              64 KB, so that a small picture costs one write */
 	size_t block_len, block_size;
+	size_t head_read; /* so much of the block was read for its header, the last time */
 	unsigned char first[12], tail[SINK_TAIL_BYTES]; /* for picture_ends() */
 	size_t tail_len;
 	char group[4]; /* base64 characters of an unfinished group of four */

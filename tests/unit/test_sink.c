@@ -519,6 +519,71 @@ a_header_may_be_as_long_as_a_megabyte(void **state)
 	}
 }
 
+/* A JPEG whose size does not come, and whose first segments are dear to read: stuffing, and no length. */
+static unsigned char *
+jpeg_without_size(size_t n)
+{
+	unsigned char *p = calloc(1, n);
+	size_t at = 2;
+
+	assert_non_null(p);
+	memcpy(p, "\xff\xd8", 2);
+	for (unsigned i = 0; i < 980; i++) {
+		memset(p + at, 0xff, 64);
+		at += 64;
+		p[at++] = 0x01;
+	}
+	for (; at + 4 < n; at += 2 + 65535)
+		memcpy(p + at, "\xff\xfe\xff\xff", 4);
+	return p;
+}
+
+static void
+a_header_in_small_pieces_is_not_read_anew_for_each(void **state)
+{
+	const size_t n = PICTURE_HEAD_BYTES - 1;
+	AUTO_PTR(filestore) fs = NULL;
+	AUTO_FREE unsigned char *p = jpeg_without_size(n);
+	struct picture out;
+	struct err e;
+	AUTO(sink) s;
+	size_t last = 0;
+	uint64_t read = 0;
+
+	(void)state;
+	assert_int_equal(filestore_open(&fs, "file:files", help_dir, 0, 0, 0, &e), 0);
+	sink_init(&s, fs);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(sink_bytes(&s, p + i, 1, &e), 0);
+		if (s.head_read != last)
+			read += s.head_read;
+		last = s.head_read;
+	}
+	assert_true(read < 20 * (uint64_t)n);
+	assert_int_equal(sink_finish(&s, &out, &e), -1);
+	assert_string_equal(e.about, "it ends in the middle");
+}
+
+#define LOOKED_PAST 62 /* segments of 50 bytes: the size stands behind the third kilobyte */
+
+static void
+a_header_is_read_to_its_end_when_the_picture_ends(void **state)
+{
+	AUTO_PTR(filestore) fs = open_files();
+	unsigned char *end = help_picture(PICTURE_JPEG, 10, 10, 100);
+	unsigned char p[2 + LOOKED_PAST * 50 + 98];
+
+	(void)state;
+	memcpy(p, end, 2);
+	for (unsigned i = 0; i < LOOKED_PAST; i++) {
+		memset(p + 2 + i * 50, 0, 50);
+		memcpy(p + 2 + i * 50, "\xff\xe2\0\x30", 4);
+	}
+	memcpy(p + 2 + LOOKED_PAST * 50, end + 2, 98);
+	free(end);
+	assert_stores(fs, false, p, sizeof(p), p, sizeof(p));
+}
+
 /* ---- the disk ---- */
 
 static void
@@ -659,6 +724,8 @@ main(void)
 		TEST(too_many_pixels_are_refused_as_soon_as_the_header_tells),
 		TEST(no_limit_is_no_limit),
 		TEST(a_header_may_be_as_long_as_a_megabyte),
+		TEST(a_header_in_small_pieces_is_not_read_anew_for_each),
+		TEST(a_header_is_read_to_its_end_when_the_picture_ends),
 		TEST(a_small_picture_costs_one_open_one_write_one_link),
 		TEST(large_pictures_are_written_in_pieces_of_64_kb),
 		TEST(short_and_interrupted_writes_are_carried_on),
