@@ -170,7 +170,7 @@ ends_url(char c)
 	return !c || isspace((unsigned char)c) || strchr("\"'<>)]}", c) || (unsigned char)c >= 0x80;
 }
 
-/* After "://": user:password@; in a URL after ? or &: name=value. */
+/* After "://": user:password@; in a URL after ? or &: name=value.  Of many ? each looks as far as the next. */
 static bool
 hide_in_url(struct text *t)
 {
@@ -191,7 +191,7 @@ hide_in_url(struct text *t)
 	}
 	if (!t->in_url || (*t->r != '?' && *t->r != '&'))
 		return false;
-	n = 1 + strcspn(t->r + 1, "=&# \t\r\n\"'<>)]}");
+	n = 1 + strcspn(t->r + 1, "=?&# \t\r\n\"'<>)]}");
 	if (t->r[n] == '=') {
 		size_t value = strcspn(t->r + n + 1, "&# \t\r\n\"'<>)]}");
 

@@ -269,6 +269,20 @@ lines_join(char *text)
 	*w = '\0';
 }
 
+/* So much of it is looked through.  The word at the edge is left out: it may be half a secret. */
+static void
+words_cut(char *text)
+{
+	size_t n = strlen(text);
+
+	if (n < UPSTREAM_ERROR_BYTES)
+		return;
+	n = UPSTREAM_ERROR_BYTES;
+	while (n && text[n - 1] != ' ')
+		n--;
+	text[n] = '\0';
+}
+
 /* Who said what, made fit for others' eyes. */
 static void
 quote(struct err *e, const struct upstream_failure *f, char *message)
@@ -277,6 +291,7 @@ quote(struct err *e, const struct upstream_failure *f, char *message)
 	e->upstream.status = f->head->status;
 	if (message) {
 		lines_join(message);
+		words_cut(message);
 		scrub(message, f->credential);
 		utf8_clip(e->upstream.message, 501, message, strlen(message), MESSAGE_CHARS);
 	}

@@ -11,6 +11,8 @@
 #include "base/scrub.h"
 #include "provider/upstream_error.h"
 
+#include "cost_help.h"
+
 #define CREDENTIAL "relay-key-of-no-known-shape"
 
 static struct err
@@ -376,6 +378,68 @@ deep_or_huge_answers_are_text(void **state)
 	free(body);
 }
 
+/* A URL of nothing but questions. */
+static void
+scrub_questions(const void *length)
+{
+	size_t n = *(const size_t *)length;
+	char *text = malloc(n + 1);
+
+	assert_non_null(text);
+	for (size_t i = 0; i < n; i++)
+		text[i] = "?a"[i % 2];
+	memcpy(text, "https://", 8);
+	text[n] = '\0';
+	scrub(text, CREDENTIAL);
+	free(text);
+}
+
+static void
+a_text_four_times_as_long_costs_four_times_as_much(void **state)
+{
+	const size_t n = 50000, more = 4 * n;
+
+	(void)state;
+	assert_true(cost_of(scrub_questions, &more) < 8 * cost_of(scrub_questions, &n));
+}
+
+/* The words of an error in JSON of any length, by way of a tree. */
+static struct err
+judge_words(const char *words, size_t n)
+{
+	struct upstream_head h = { .status = 400 };
+	struct upstream_failure f = { "acme", CREDENTIAL, &h };
+	json_t *root = json_pack("{s:{s:s%}}", "error", "message", words, n);
+	struct err e = { 0 };
+
+	assert_non_null(root);
+	assert_int_equal(upstream_error_json(&f, root, &e), -1);
+	json_decref(root);
+	return e;
+}
+
+static void
+of_very_many_words_the_first_are_quoted_and_none_in_half(void **state)
+{
+	const size_t n = UPSTREAM_ERROR_BYTES + 100;
+	char *words = malloc(n);
+	struct err e;
+
+	(void)state;
+	assert_non_null(words);
+	/* It shrinks to its end: what stands there would be shown. */
+	memset(words, 'x', n);
+	memcpy(words, "no sk-", 6);
+	memcpy(words + UPSTREAM_ERROR_BYTES - 20, " and xai-0123456789abcdef", 25);
+	e = judge_words(words, n);
+	assert_string_equal(e.upstream.message, "no sk-*** and ");
+	memcpy(words + UPSTREAM_ERROR_BYTES - 30, " and xai-0123456789abcdef", 25);
+	memcpy(words + UPSTREAM_ERROR_BYTES - 5, " all.", 5);
+	e = judge_words(words + 1, UPSTREAM_ERROR_BYTES - 1);
+	assert_string_equal(e.upstream.message, "o sk-*** and xai-*** all.");
+	free(words);
+}
+
 static void
 secrets_are_taken_out_and_words_stay(void **state)
 {
@@ -487,6 +551,8 @@ main(void)
 		cmocka_unit_test(its_words_are_clipped_and_made_harmless),
 		cmocka_unit_test(the_credential_itself_is_taken_out),
 		cmocka_unit_test(deep_or_huge_answers_are_text),
+		cmocka_unit_test(a_text_four_times_as_long_costs_four_times_as_much),
+		cmocka_unit_test(of_very_many_words_the_first_are_quoted_and_none_in_half),
 		cmocka_unit_test(secrets_are_taken_out_and_words_stay),
 	};
 
