@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define ALT_BYTES 1024 /* of "![…]": a text full of "![" costs no more than its length times this */
+#define ALT_BYTES 1024 /* of "![…]" */
 
 void
 picture_text_init(struct picture_text *t, const char *text, size_t n)
@@ -59,16 +59,19 @@ target_end(const char *p, const char *end, char closing)
 static const char *
 markdown(struct picture_text *t, size_t *n)
 {
+	const char *close = t->at; /* the next "]" or line's end, which many "![" share */
+
 	for (const char *p = t->at; p + 4 < t->end; p++) {
-		const char *close, *stop;
+		const char *stop;
 
 		if (p[0] != '!' || p[1] != '[')
 			continue;
-		for (close = p + 2;
-		     close < t->end && *close != ']' && *close != '\n' && close - p < ALT_BYTES;
-		     close++)
-			;
-		if (close + 1 >= t->end || close[0] != ']' || close[1] != '(')
+		if (close < p + 2)
+			close = p + 2;
+		while (close < t->end && *close != ']' && *close != '\n')
+			close++;
+		if (close + 1 >= t->end || close - p > ALT_BYTES || close[0] != ']' ||
+		    close[1] != '(')
 			continue;
 		for (p = close + 2; p < t->end && (*p == ' ' || *p == '<'); p++)
 			;
