@@ -11,9 +11,10 @@
 #include "base/cleanup.h"
 #include "files/sink.h"
 
-#define PIECE_BYTES 32768
-#define END_BYTES   22    /* of the record that ends an archive, without its comment */
-#define TAIL_BYTES  65557 /* as far back as it may stand */
+#define PIECE_BYTES   32768
+#define END_BYTES     22 /* of the record that ends an archive, without its comment */
+#define LOCATOR_BYTES 20 /* of what may stand in front of it and say where a wider record is */
+#define TAIL_BYTES    (LOCATOR_BYTES + END_BYTES + 65535) /* as far back as they may stand */
 
 static int
 garbage(struct err *e, const char *why)
@@ -33,7 +34,7 @@ little_endian(const unsigned char *p, unsigned n)
 	return v;
 }
 
-/* Whatever may be taken for the end of the archive must promise little. */
+/* Whatever may be taken for the end of the archive must promise little, and itself: no picture needs ZIP64. */
 static int
 judge_tail(const unsigned char *p, size_t n, struct err *e)
 {
@@ -43,6 +44,8 @@ judge_tail(const unsigned char *p, size_t n, struct err *e)
 		if (memcmp(p + i, "PK\x05\x06", 4) != 0)
 			continue;
 		found = true;
+		if (i >= LOCATOR_BYTES && !memcmp(p + i - LOCATOR_BYTES, "PK\x06\x07", 4))
+			return garbage(e, "is in the ZIP64 format");
 		if (little_endian(p + i + 8, 2) > ZIP_ENTRIES_MAX ||
 		    little_endian(p + i + 10, 2) > ZIP_ENTRIES_MAX ||
 		    little_endian(p + i + 12, 4) > ZIP_DIRECTORY_MAX)

@@ -3,7 +3,7 @@
 /*
  * novelai_zip - the pictures in an archive that a provider answered with
  *
- * Nothing of it is believed: at most ZIP_ENTRIES_MAX entries, a small directory, no encryption; each
+ * Nothing of it is believed: at most ZIP_ENTRIES_MAX entries, a small directory, no ZIP64, no encryption; each
  * picture streams into a sink, whose limits end a bomb at its first byte too many, and is checked against
  * the archive's sum.  What does not begin like a picture, folders and the like, is passed over.  Private to
  * provider/.  Thread-safe.

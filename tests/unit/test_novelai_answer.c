@@ -197,6 +197,63 @@ a_crowd_of_entries_is_refused_before_it_is_read(void **state)
 	assert_int_equal(e.kind, ERR_UP_TOO_LARGE);
 }
 
+/* An archive of more entries than are taken, which says so in a ZIP64 record alone; its comment is so long. */
+static int
+crowd_in_zip64(size_t comment)
+{
+	static char names[ZIP_ENTRIES_MAX + 1][16];
+	struct entry entries[ZIP_ENTRIES_MAX + 1];
+	unsigned char whole[32768], record[56 + 20] = "PK\6\6\x2c\0\0\0\0\0\0\0\x2d\0\x2d";
+	AUTO_FREE char *text = calloc(1, comment + 1);
+	size_t end;
+	ssize_t n;
+	int fd;
+
+	assert_non_null(text);
+	for (size_t i = 0; i <= ZIP_ENTRIES_MAX; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "image_%zu.png", i);
+		entries[i] = (struct entry){ names[i], "", 0 };
+	}
+	fd = archive(entries, ZIP_ENTRIES_MAX + 1, ZIP_CM_STORE);
+	n = pread(fd, whole, sizeof(whole), 0);
+	assert_true(n > 22 && n < (ssize_t)sizeof(whole));
+	end = (size_t)n - 22;
+	/* The same numbers, wider: entries here and in all, the directory's bytes and where it begins. */
+	memcpy(record + 24, whole + end + 8, 2);
+	memcpy(record + 32, whole + end + 10, 2);
+	memcpy(record + 40, whole + end + 12, 4);
+	memcpy(record + 48, whole + end + 16, 4);
+	/* Where that record is. */
+	memcpy(record + 56, "PK\6\7", 4);
+	record[64] = (unsigned char)end;
+	record[65] = (unsigned char)(end >> 8);
+	record[72] = 1;
+	memcpy(whole + end + 8, "\1\0\1", 3);
+	whole[end + 20] = (unsigned char)comment;
+	whole[end + 21] = (unsigned char)(comment >> 8);
+	assert_int_equal(pwrite(fd, record, sizeof(record), (off_t)end), sizeof(record));
+	assert_int_equal(pwrite(fd, whole + end, 22, (off_t)(end + sizeof(record))), 22);
+	assert_int_equal(pwrite(fd, text, comment, (off_t)(end + sizeof(record) + 22)), comment);
+	return fd;
+}
+
+static void
+an_end_in_zip64_is_refused_before_it_is_read(void **state)
+{
+	struct picture p;
+	unsigned n;
+	struct err e;
+
+	(void)state;
+	for (size_t comment = 0; comment <= 65535; comment += 65535) {
+		AUTO_FD int fd = crowd_in_zip64(comment);
+
+		assert_int_equal(novelai_zip_read(fs, fd, &p, 1, &n, &e), -1);
+		assert_int_equal(e.kind, ERR_UP_GARBAGE);
+		assert_non_null(strstr(e.about, "ZIP64"));
+	}
+}
+
 static void
 a_picture_before_a_damaged_one_is_kept(void **state)
 {
@@ -481,6 +538,7 @@ main(void)
 		cmocka_unit_test(the_published_fixture_is_read),
 		cmocka_unit_test(a_bomb_ends_at_the_limit),
 		cmocka_unit_test(a_crowd_of_entries_is_refused_before_it_is_read),
+		cmocka_unit_test(an_end_in_zip64_is_refused_before_it_is_read),
 		cmocka_unit_test(a_picture_before_a_damaged_one_is_kept),
 		cmocka_unit_test(frames_are_heard_however_they_are_cut),
 		cmocka_unit_test(unknown_keys_of_any_type_are_skipped),
