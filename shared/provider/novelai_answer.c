@@ -48,8 +48,7 @@ novelai_answer_done(struct novelai_answer *a)
 	cleanup_fd(&a->spool);
 	a->spool = -1;
 	sink_done(&a->sink);
-	if (a->intake.sink.fs)
-		intake_done(&a->intake);
+	intake_done(&a->intake);
 	source_done(&a->held);
 	picture_answer_done(&a->base);
 }
@@ -84,6 +83,7 @@ on_image_begin(void *self, const struct frame_said *so_far, struct err *e)
 	struct novelai_answer *a = self;
 
 	source_done(&a->held);
+	intake_done(&a->intake); /* a map may say its key twice */
 	a->image = IMAGE_SKIPPED;
 	if (!strcmp(so_far->event, "final") && a->base.state[0] == ANSWER_NONE) {
 		a->image = IMAGE_FINAL;

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "provider/novelai_answer.h"
 #include "provider/novelai_frames.h"
 #include "provider/novelai_zip.h"
 
@@ -530,6 +531,49 @@ any_byte_of_a_stream_may_be_wrong(void **state)
 		}
 }
 
+static unsigned
+open_files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	(void)closedir(dir);
+	return n;
+}
+
+#define PREVIEW_BYTES 100000 /* so many that it has a file */
+
+static void
+of_several_pictures_in_a_frame_none_stays_open(void **state)
+{
+	static const char key[] = "\xa5image\xc6\0\1\x86\xa0";
+	unsigned char *png = help_picture(PICTURE_PNG, 832, 1216, PREVIEW_BYTES);
+	const uint32_t length = 1 + 3 * (sizeof(key) - 1 + PREVIEW_BYTES);
+	const char head[] = { 0, (char)(length >> 16), (char)(length >> 8), (char)length, '\x83' };
+	struct image_request rq = { .n = 1 };
+	struct image_call call = { .rq = &rq, .files = fs };
+	struct novelai_answer a;
+	struct upstream_body body;
+	unsigned before = open_files();
+	struct err e;
+
+	(void)state;
+	novelai_answer_init(&a, &call, 28);
+	body = novelai_answer_body(&a);
+	assert_int_equal(body.data(body.self, head, sizeof(head), &e), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(body.data(body.self, key, sizeof(key) - 1, &e), 0);
+		assert_int_equal(body.data(body.self, (const char *)png, PREVIEW_BYTES, &e), 0);
+	}
+	assert_true(novelai_frames_whole(&a.frames));
+	novelai_answer_done(&a);
+	assert_int_equal(open_files(), before);
+	free(png);
+}
+
 int
 main(void)
 {
@@ -544,6 +588,7 @@ main(void)
 		cmocka_unit_test(unknown_keys_of_any_type_are_skipped),
 		cmocka_unit_test(what_is_no_stream_of_maps_is_refused),
 		cmocka_unit_test(any_byte_of_a_stream_may_be_wrong),
+		cmocka_unit_test(of_several_pictures_in_a_frame_none_stays_open),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
