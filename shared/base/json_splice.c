@@ -31,9 +31,8 @@ blanks(const char *s, size_t n, size_t at)
 	return at;
 }
 
-/* Behind the value that begins at `at`. */
-static size_t
-value_end(const char *s, size_t n, size_t at)
+size_t
+json_value_end(const char *s, size_t n, size_t at)
 {
 	int depth = 0;
 
@@ -84,7 +83,7 @@ find(const char *s, size_t n, const char *name)
 		struct span key = { at, string_end(s, n, at) }, value;
 
 		value.from = blanks(s, n, blanks(s, n, key.to) + 1); /* past the colon */
-		value.to = value_end(s, n, value.from);
+		value.to = json_value_end(s, n, value.from);
 		if (is_named(s, key, name))
 			return value;
 		at = blanks(s, n, value.to) + 1; /* past the comma or the end */

@@ -1,19 +1,24 @@
 #include "provider/novelai_error.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#include "base/json.h"
+#include "base/json_splice.h"
 
 #define LOCKED_S 3 /* clients that never meet the lock leave that between two pictures */
 
 static size_t
 first_value(const char *body, size_t n)
 {
-	json_error_t end;
-	json_auto_t *v = json_loadb(body, n, JSON_DISABLE_EOF_CHECK, &end);
+	size_t at = strspn(body, " \t\r\n"), end = n;
+	json_auto_t *v = NULL;
+	struct err ignored;
 
-	return v && end.position > 0 && (size_t)end.position <= n ? (size_t)end.position : n;
+	if (body[at] == '{')
+		end = json_value_end(body, n, at);
+	return json_read(body, end, &v, &ignored) == 0 ? end : n;
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -473,6 +474,12 @@ a_prompt_of_any_text_stays_one_string(void **state)
 
 /* ---- errors ---- */
 
+#ifdef EASEL_SANITIZED
+#define STACK_BYTES (1 << 20)
+#else
+#define STACK_BYTES (64 << 10) /* a quarter of a request's */
+#endif
+
 static void
 refusals_are_told_apart(void **state)
 {
@@ -512,6 +519,35 @@ refusals_are_told_apart(void **state)
 	}
 }
 
+static void *
+read_deep(void *deep)
+{
+	struct upstream_head head = { .status = 400 };
+	struct upstream_failure f = { "novelai", "pst-fake-token-000", &head };
+	struct err e;
+
+	(void)novelai_error(&f, deep, strlen(deep), &e);
+	return e.kind == ERR_UP_REJECTED ? deep : NULL;
+}
+
+static void
+a_deep_refusal_needs_no_deep_stack(void **state)
+{
+	char deep[2001] = "";
+	pthread_attr_t attr;
+	pthread_t t;
+	void *read = NULL;
+
+	(void)state;
+	memset(deep, '[', sizeof(deep) - 1);
+	assert_int_equal(pthread_attr_init(&attr), 0);
+	assert_int_equal(pthread_attr_setstacksize(&attr, STACK_BYTES), 0);
+	assert_int_equal(pthread_create(&t, &attr, read_deep, deep), 0);
+	assert_int_equal(pthread_join(t, &read), 0);
+	assert_ptr_equal(read, deep);
+	(void)pthread_attr_destroy(&attr);
+}
+
 int
 main(void)
 {
@@ -530,6 +566,7 @@ main(void)
 		cmocka_unit_test(smea_is_only_of_v3),
 		cmocka_unit_test(a_prompt_of_any_text_stays_one_string),
 		cmocka_unit_test(refusals_are_told_apart),
+		cmocka_unit_test(a_deep_refusal_needs_no_deep_stack),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
