@@ -30,15 +30,24 @@ rest_at(const struct intent_header *h, uint32_t s)
 		       s * sizeof(struct intent_rest));
 }
 
+/* The file is not to be trusted. */
+static void
+check_pictures(struct picture *p, unsigned n)
+{
+	for (unsigned k = 0; k < n; k++) {
+		p[k].id[sizeof(p[k].id) - 1] = '\0';
+		if ((unsigned)p[k].type > PICTURE_WEBP)
+			p[k].type = PICTURE_NONE;
+	}
+}
+
 static void
 add_rest(const struct intent *i, struct intent_rest *rest, struct intent_lost *l)
 {
 	rest->asked[i->is_asked == 1 ? sizeof(rest->asked) - 1 : 0] = '\0';
 	rest->made_request[sizeof(rest->made_request) - 1] = '\0';
-	for (unsigned k = 0; k < INTENT_CAME_MAX; k++)
-		rest->came[k].id[sizeof(rest->came[k].id) - 1] = '\0';
-	for (unsigned k = 0; k < INTENT_MADE_MAX; k++)
-		rest->made[k].id[sizeof(rest->made[k].id) - 1] = '\0';
+	check_pictures(rest->came, INTENT_CAME_MAX);
+	check_pictures(rest->made, INTENT_MADE_MAX);
 	l->request = rest->asked;
 	l->remnant = i->is_remnant == 1;
 	l->came = rest->came;

@@ -424,7 +424,8 @@ tells_how_to_go_on_until_that_is_done(void **state)
 static void
 child_with_a_rest(void)
 {
-	const struct picture came[] = { { .id = "first" }, { .id = "second" } };
+	const struct picture came[] = { { .id = "first", .type = (enum picture_type)77 },
+					{ .id = "second", .type = (enum picture_type) - 1 } };
 	struct intent *i;
 
 	if (intent_open(dir, "images-edits", SLOTS, &e) < 0)
@@ -458,6 +459,8 @@ look_at_the_rest(const struct intent_lost *l, void *arg)
 	assert_string_equal(l->job.upstream_id, rest ? "" : "up-1");
 	assert_int_equal(l->ncame, rest ? 2 : 1);
 	assert_string_equal(l->came[l->ncame - 1].id, rest ? "second" : "first");
+	/* The file is not to be trusted: nothing has such a type. */
+	assert_int_equal(l->came[l->ncame - 1].type, PICTURE_NONE);
 	return 0;
 }
 
@@ -714,6 +717,8 @@ collect_made(const struct intent_lost *l, void *arg)
 	made[n].n = l->nmade;
 	if (l->nmade)
 		memcpy(made[n].first, l->made[0].id, sizeof(made[n].first));
+	for (unsigned k = 0; k < l->nmade; k++)
+		assert_int_equal(l->made[k].type, PICTURE_NONE);
 	(void)snprintf(made[n].request, sizeof(made[n].request), "%s", l->made_request);
 	return 0;
 }
@@ -726,6 +731,7 @@ child_with_pictures(void)
 	struct intent *i[4];
 	char request[16];
 
+	a.type = b.type = (enum picture_type)77; /* which the file cannot know better */
 	memset(lengthy, 'x', sizeof(lengthy) - 1);
 	if (intent_open(dir, "images-generations", SLOTS, &e) < 0)
 		_exit(1);
