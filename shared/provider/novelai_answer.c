@@ -74,7 +74,7 @@ wanted(const struct novelai_answer *a, const struct frame_said *said)
 	if (!a->base.call->on_partial || a->partials >= want)
 		return false;
 	return said->step < 0 ||
-	       (uint64_t)(said->step + 1) * (want + 1) >= (uint64_t)a->steps * (a->partials + 1);
+	       ((uint64_t)said->step + 1) * (want + 1) >= (uint64_t)a->steps * (a->partials + 1);
 }
 
 static int

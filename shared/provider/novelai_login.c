@@ -18,6 +18,7 @@
 #define ANSWER_BYTES   65536
 #define TOKEN_BYTES    16384
 #define REFUSED_US     (60 * 1000000LL)
+#define EXPIRY_MAX_S   1e12  /* what is later than that is no time */
 #define SPARE_MS       60000 /* a token that expires this soon is not used any more */
 #define DERIVE_AT_ONCE 2
 
@@ -146,6 +147,7 @@ expiry_ms(const char *token)
 	size_t n = 0;
 	json_auto_t *o = NULL;
 	struct err e;
+	double exp_s;
 
 	if (!end ||
 	    sodium_base642bin((unsigned char *)text, sizeof(text), start + 1,
@@ -153,7 +155,8 @@ expiry_ms(const char *token)
 			      sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
 	    json_read(text, n, &o, &e) < 0)
 		return 0;
-	return (int64_t)json_number_value(json_object_get(o, "exp")) * 1000;
+	exp_s = json_number_value(json_object_get(o, "exp"));
+	return exp_s > 0 && exp_s < EXPIRY_MAX_S ? (int64_t)exp_s * 1000 : 0;
 }
 
 static bool

@@ -9,28 +9,14 @@
 #include "provider/result_fetch.h"
 #include "provider/upstream_said.h"
 
-static int64_t
-count_of(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-
-	return json_is_integer(v) ? json_integer_value(v) : -1;
-}
-
-static void
-add(int64_t *sum, int64_t n)
-{
-	if (n >= 0)
-		*sum = (*sum < 0 ? 0 : *sum) + n;
-}
-
 /* A relay that says both names has left one of them at 0. */
 static void
 add_either(int64_t *sum, const json_t *usage, const char *key, const char *in_chat)
 {
-	int64_t a = count_of(usage, key), b = count_of(usage, in_chat);
+	const json_t *a = json_object_get(usage, key), *b = json_object_get(usage, in_chat);
+	bool chat = !a || json_integer_value(b) > json_integer_value(a);
 
-	add(sum, a > b ? a : b);
+	said_count_add(sum, usage, chat ? in_chat : key);
 }
 
 void
@@ -42,9 +28,9 @@ openai_facts_read(struct image_call *call, const json_t *root)
 
 	add_either(&call->usage_input, usage, "input_tokens", "prompt_tokens");
 	add_either(&call->usage_output, usage, "output_tokens", "completion_tokens");
-	add(&call->usage_total, count_of(usage, "total_tokens"));
-	add(&call->usage_input_text, count_of(details, "text_tokens"));
-	add(&call->usage_input_image, count_of(details, "image_tokens"));
+	said_count_add(&call->usage_total, usage, "total_tokens");
+	said_count_add(&call->usage_input_text, details, "text_tokens");
+	said_count_add(&call->usage_input_image, details, "image_tokens");
 	text = json_string_value(json_object_get(root, "background"));
 	if (text)
 		utf8_clip(call->background, sizeof(call->background), text, strlen(text), 15);

@@ -178,3 +178,15 @@ said_done(struct said *s)
 	free(s->message);
 	s->message = NULL;
 }
+
+void
+said_count_add(int64_t *sum, const json_t *o, const char *name)
+{
+	const json_t *v = json_object_get(o, name);
+	int64_t so_far = *sum < 0 ? 0 : *sum;
+
+	if (!json_is_integer(v) || json_integer_value(v) < 0)
+		return;
+	*sum = json_integer_value(v) < SAID_COUNT_MAX - so_far ? so_far + json_integer_value(v)
+							       : SAID_COUNT_MAX;
+}

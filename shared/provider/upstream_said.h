@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct said {
 	char *message; /* owned; unscrubbed; NULL: nothing was said */
@@ -27,5 +28,10 @@ void said_done(struct said *s);
 
 /* Does the answer hold an error: a member "error" or "errors" that says something? */
 bool said_is_error(const json_t *root);
+
+#define SAID_COUNT_MAX ((int64_t)1 << 53) /* so that sums of sums are numbers, too */
+
+/* Adds a count that the answer may hold, as of tokens, to *sum, which is below 0 before the first. */
+void said_count_add(int64_t *sum, const json_t *o, const char *name);
 
 #endif

@@ -10,7 +10,9 @@
 #include "base/base64.h"
 #include "base/cleanup.h"
 #include "net/upstream.h"
+#include "provider/openai_answer.h"
 #include "provider/provider.h"
+#include "provider/upstream_said.h"
 #include "state_folder.h"
 #include "wire_server.h"
 
@@ -948,6 +950,21 @@ the_capabilities_follow_the_model(void **state)
 	}
 }
 
+static void
+tokens_without_end_stay_a_number(void **state)
+{
+	json_t *root = json_pack("{s:{s:I, s:i}}", "usage", "total_tokens", (json_int_t)INT64_MAX,
+				 "input_tokens", 5);
+	struct image_call call = { .usage_total = -1, .usage_input = -1 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		openai_facts_read(&call, root);
+	assert_true(call.usage_total == SAID_COUNT_MAX);
+	assert_int_equal(call.usage_input, 15);
+	json_decref(root);
+}
+
 int
 main(void)
 {
@@ -976,6 +993,7 @@ main(void)
 		cmocka_unit_test(a_picture_that_cannot_be_fetched_says_why),
 		cmocka_unit_test(one_url_that_fails_leaves_the_other_pictures),
 		cmocka_unit_test(the_capabilities_follow_the_model),
+		cmocka_unit_test(tokens_without_end_stay_a_number),
 	};
 
 	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
