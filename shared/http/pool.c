@@ -286,9 +286,14 @@ open_waiting(int listen_fd)
 	return 0;
 }
 
-/* Waits for a reason to leave.  True: told to; false: retiring by count, age or idleness, or because
- * the whole program has a successor (SIGQUIT). */
-static bool
+enum end {
+	END_TOLD,
+	END_RETIRES, /* by count, age or idleness, or because the whole program has a successor (SIGQUIT) */
+	END_NO_THREAD /* could be made, or had memory for a connection: nobody would ever accept one */
+};
+
+/* Waits for a reason to leave. */
+static enum end
 wait_for_end(const sigset_t *signals)
 {
 	const struct process_conf *p = &pool.frame->process;
@@ -300,24 +305,27 @@ wait_for_end(const sigset_t *signals)
 	int64_t max_age_us = (p->max_age_ms - p->max_age_ms * spread / 1000) * 1000;
 
 	for (;;) {
-		int64_t now_us, served, idle_us;
+		int64_t now_us, served, idle_us, threads;
 		int sig;
 
 		watchdog_alive();
 		sig = sigtimedwait(signals, NULL, &tick);
 		if (sig == SIGTERM || sig == SIGINT)
-			return true;
+			return END_TOLD;
 		if (sig == SIGQUIT)
-			return false;
+			return END_RETIRES;
 		now_us = clock_us();
 		(void)pthread_mutex_lock(&pool.lock);
 		served = pool.served;
+		threads = pool.threads;
 		idle_us = pool.in_flight ? 0 : now_us - pool.last_us;
 		(void)pthread_mutex_unlock(&pool.lock);
+		if (!threads)
+			return END_NO_THREAD;
 		if ((max_requests && served >= max_requests) ||
 		    (p->max_age_ms && now_us - start_us >= max_age_us) ||
 		    (p->idle_exit_ms && idle_us >= p->idle_exit_ms * 1000))
-			return false;
+			return END_RETIRES;
 	}
 }
 
@@ -378,7 +386,7 @@ int
 pool_run(struct frame *f, int listen_fd, int parent_pipe)
 {
 	sigset_t gate;
-	bool told;
+	enum end end;
 	int64_t left;
 
 	pool.frame = f;
@@ -396,12 +404,16 @@ pool_run(struct frame *f, int listen_fd, int parent_pipe)
 	spawn();
 	(void)pthread_mutex_unlock(&pool.lock);
 
-	told = wait_for_end(&gate);
+	end = wait_for_end(&gate);
+	if (end == END_NO_THREAD) {
+		log_error(NULL, "no thread or memory to take requests with");
+		return 1; /* the parent starts another one, after a while when that does not help */
+	}
 	/* The parent starts a successor now, while this process finishes what it has in hand. */
-	if (!told && parent_pipe >= 0 && write(parent_pipe, "r", 1) < 0)
+	if (end == END_RETIRES && parent_pipe >= 0 && write(parent_pipe, "r", 1) < 0)
 		log_warn(NULL, "the parent is gone");
 	stop_accepting();
-	left = drain(&gate, told);
+	left = drain(&gate, end == END_TOLD);
 	if (left)
 		log_warn(NULL, "leaving with %lld requests in hand", (long long)left);
 	return left ? 1 : 0;
