@@ -1,14 +1,12 @@
 """Work that outlives its request: through lighttpd, with a provider that is slower than the deadline."""
-import http.client
 import json
 import re
 import socket
 import threading
-import urllib.parse
 
 import pytest
 
-from support import SIM_KEY, SLOW, Watch, expect_error, merge, sim_config, start_sim, wait_until
+from support import SIM_KEY, SLOW, Watch, expect_error, merge, send_in_two, sim_config, start_sim, wait_until
 
 DELAY = "delay=3"
 MODEL = f"gpt-image-1@{DELAY}"
@@ -290,13 +288,9 @@ def test_what_was_delivered_is_made_anew(easel, sim):
 
 
 def leave_and_be_missed(easel, watch, **members):
-    """The same in the second request of a connection: the web server tells of that for certain."""
+    """The same, and the web server tells of it for certain."""
     missed, asked = easel.log().count("the work goes on as task_"), len(watch.requests("generate"))
-    connection = http.client.HTTPConnection(urllib.parse.urlsplit(easel.url).netloc, timeout=60 * SLOW)
-    headers = {"Authorization": f"Bearer {easel.key}", "Content-Type": "application/json"}
-    connection.request("GET", "/v1/models", headers=headers)
-    connection.getresponse().read()
-    connection.request("POST", "/v1/images/generations", json.dumps(members), headers)
+    connection = send_in_two(easel, "/v1/images/generations", members)
     wait_until(lambda: len(watch.requests("generate")) > asked, 10, "the purchase")
     connection.close()
     wait_until(lambda: easel.log().count("the work goes on as task_") > missed, 10, "it is missed")

@@ -1,9 +1,7 @@
 """Several pictures whose process is killed, or whose client leaves, between them: what came is kept, the one in hand is
 asked for by its name, the rest is asked for where it still can be, and nothing twice."""
 import base64
-import http.client
 import itertools
-import json
 import os
 import re
 import select
@@ -15,7 +13,7 @@ import pytest
 
 from sim.pictures import png
 from store_away import Locked
-from support import SLOW, Request, Watch, merge, modelscope, sim_config, wait_until
+from support import SLOW, Request, Watch, merge, modelscope, send_in_two, sim_config, wait_until
 from tasks import kill_program
 
 NAMED, EDIT = "Qwen/Qwen-Image@task-seconds=2", "Qwen/Qwen-Image-Edit@task-seconds=2"
@@ -259,11 +257,7 @@ def test_what_its_client_left_is_told_as_missing(easel, sim):
     """Who leaves gets no further picture made, and who tries again what came."""
     members = several("/v1/images/generations", 2, prompt="left")
     watch = Watch(sim)
-    client = http.client.HTTPConnection(urllib.parse.urlsplit(easel.url).netloc)
-    headers = {"Authorization": f"Bearer {easel.key}", "Content-Type": "application/json"}
-    client.request("GET", "/v1/models", headers=headers)  # lighttpd watches a connection from its second request on
-    client.getresponse().read()
-    client.request("POST", members["path"], json.dumps({k: v for k, v in members.items() if k != "path"}), headers)
+    client = send_in_two(easel, members["path"], {k: v for k, v in members.items() if k != "path"})
     has_a_name(watch, 1)
     client.close()
     wait_until(lambda: "the client has left" in easel.log(), 10)

@@ -1,17 +1,14 @@
 """stream: true on the images endpoints, through lighttpd: events as they arrive, errors in band, clients that leave."""
 import base64
-import http.client
-import json
 import re
 import struct
 import time
-import urllib.parse
 
 import pytest
 
 from sim.pictures import png, serial_of
 from sse import Stream
-from support import DALLE, GPT, RELAYS, SLOW, Watch, expect_error, merge, modelscope, sim_config, wait_until
+from support import DALLE, GPT, RELAYS, SLOW, Watch, expect_error, merge, modelscope, send_in_two, sim_config, wait_until
 
 KEEP_ALIVE_S = 0.5
 WIRES = ("sse-crlf", "sse-cr", "sse-unnamed", "sse-late-type", "sse-comments", "sse-done", "sse-plain", "sse-refused",
@@ -427,13 +424,7 @@ def test_who_leaves_while_waiting_in_line_buys_nothing(easel, sim, watch):
 def test_a_plain_request_need_not_wait_in_line_for_nobody(easel, sim, watch):
     with Stream(easel, model="narrow", partial_images=1) as first:
         assert first.next().name == "image_generation.partial_image"
-        where = urllib.parse.urlsplit(easel.url)
-        second = http.client.HTTPConnection(where.hostname, where.port, timeout=60 * SLOW)
-        # lighttpd watches a connection from its second request on
-        second.request("GET", "/v1/models", headers={"Authorization": f"Bearer {easel.key}"})
-        second.getresponse().read()
-        second.request("POST", "/v1/images/generations", json.dumps({"prompt": "a panda", "model": "narrow"}), {
-            "Content-Type": "application/json", "Authorization": f"Bearer {easel.key}"})
+        second = send_in_two(easel, "/v1/images/generations", {"prompt": "a panda", "model": "narrow"})
         time.sleep(0.2)  # it may or may not stand in line yet: either way it must not buy
         second.close()
         code = "client_closed_request"
