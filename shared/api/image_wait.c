@@ -308,15 +308,12 @@ outlived(struct image_wait *w, int rc, struct err *e)
 static void
 tell_what_lacks(const struct image_wait *w, struct err *e)
 {
-	const struct image_job *job = w->job;
-
-	if (e->kind != ERR_GONE || !job->call.nimages || job->call.nimages >= job->rq->n ||
-	    w->handoff.cancelled || w->let_go)
+	if (w->handoff.cancelled || w->let_go)
 		return;
-	image_run_incomplete(job, e);
-	e->party = (w->is_left ? PARTY_CLIENT : PARTY_GATEWAY) + 1;
-	(void)snprintf(e->about, sizeof(e->about), " The others were not asked for: %s.",
-		       w->is_left ? "the client had left" : "the store could not be told before");
+	if (w->is_left)
+		image_run_broke_off(w->job, PARTY_CLIENT, "the client had left", e);
+	else
+		image_run_broke_off(w->job, PARTY_GATEWAY, NOT_TOLD, e);
 }
 
 /* Of a task of which nothing was bought whoever finds it makes what was promised, unless it was promised to nobody. */

@@ -177,20 +177,6 @@ goes_back(const struct task_run *r, const struct err *e, struct task_again *agai
 	return true;
 }
 
-/* Nobody cancelled it: what came is told, and what lacks. */
-static void
-tell_what_lacks(const struct task_run *r, struct err *e)
-{
-	const struct image_job *job = &r->job;
-
-	if (e->kind != ERR_GONE || r->cancelled || !job->call.nimages)
-		return;
-	image_run_incomplete(job, e);
-	e->party = PARTY_GATEWAY + 1;
-	(void)snprintf(e->about, sizeof(e->about),
-		       " The others were not asked for: the store could not be told before.");
-}
-
 static void
 settle(struct task_run *r, int rc, struct err *e)
 {
@@ -205,8 +191,8 @@ settle(struct task_run *r, int rc, struct err *e)
 		r->lost = true;
 		return;
 	}
-	if (rc < 0)
-		tell_what_lacks(r, e);
+	if (rc < 0 && !r->cancelled)
+		image_run_broke_off(&r->job, PARTY_GATEWAY, NOT_TOLD, e);
 	code = rc < 0 ? err_code(e) : NULL;
 	task_way_close(r, rc == 0 ? "succeeded" : "failed", code);
 	/* Whoever has it now decides what became of it, and nobody has whose fence it still is. */

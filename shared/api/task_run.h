@@ -11,7 +11,8 @@
  * The thread's tick renews the lease and notices that the task is to end, that the lease is somebody
  * else's, or that this process leaves; then what was not sent is not sent.  A failure that cannot have
  * bought anything and may pass puts the task back into the queue, up to TASK_CLAIMS_MAX times in all; so
- * does the death of its worker before anything was sent.
+ * does the death of its worker before anything was sent.  What the provider has accepted has [deadline] grace
+ * beyond task_run; what it knows by name and could not be asked for is left as it is, to whoever finds its lease over.
  *
  * A caller's password is a guess like those of POST /login and in the same counts (access/guesses.h): where it may not be
  * made now the task fails with ERR_RATE_LIMITED, and the provider is not asked.

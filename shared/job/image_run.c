@@ -273,6 +273,17 @@ image_run_incomplete(const struct image_job *job, struct err *e)
 	(void)snprintf(e->found, sizeof(e->found), "%u", job->call.nimages);
 }
 
+void
+image_run_broke_off(const struct image_job *job, enum err_party party, const char *why,
+		    struct err *e)
+{
+	if (e->kind != ERR_GONE || !job->call.nimages || job->call.nimages >= job->rq->n)
+		return;
+	image_run_incomplete(job, e);
+	e->party = party + 1;
+	(void)snprintf(e->about, sizeof(e->about), " The others were not asked for: %s.", why);
+}
+
 /* Pictures that came are in the answer, and paid for, whatever happened then. */
 static int
 account_for(const struct image_job *job, struct err *e)

@@ -105,6 +105,10 @@ int image_check(struct image_engine *g, struct image_job *job, struct err *e);
 int image_run(struct image_engine *g, struct image_job *job, struct err *e);
 /* Makes an ERR_IMAGES_INCOMPLETE of *e, which goes to the log; of one that it is already the numbers. */
 void image_run_incomplete(const struct image_job *job, struct err *e);
+#define NOT_TOLD "the store could not be told before"
+/* The same of an ERR_GONE of a job of which some pictures came and not all; else nothing.  why: "the client had left" */
+void image_run_broke_off(const struct image_job *job, enum err_party party, const char *why,
+			 struct err *e);
 
 /*
  * Reads OpenAI's parameters and the additional ones from a JSON object into *rq.  Strings stay owned
